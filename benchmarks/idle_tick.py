@@ -149,10 +149,10 @@ def event_to_end(harness: DynamoHarness, ledger: Ledger) -> None:
     run = harness.runs.get(str(message["run_id"]))
     assert run is not None
     ledger.meter.reset()
-    for status in (DagsterRunStatus.STARTED, DagsterRunStatus.SUCCESS):
-        harness.clock.advance(1)
-        harness.recorder().record(harness.change(run, status))
-        ledger.enter(f"run: {status.value} recorded")
+    # That it runs is not reported: LAUNCH has recorded it.
+    harness.clock.advance(1)
+    harness.recorder().record(harness.change(run, DagsterRunStatus.SUCCESS))
+    ledger.enter("run: end recorded")
 
     ended = harness.runs.get(run.run_id)
     assert ended is not None

@@ -13,9 +13,11 @@ import pytest
 
 from tests.contract.conftest import Stores
 from tests.contract.test_run_store import NOW, RUN
+from tests.contract.test_tick_store import FULL
 from tests.support.hooks import hooked
 from treadle.definitions.errors import StoreThrottledError
 from treadle.definitions.status import DagsterRunStatus as Status
+from treadle.model.ticks import DispatchCounts
 
 RUNS = [replace(RUN, run_id=f"r{number}", tick_id=f"t{number}") for number in range(4)]
 SUBSETS = [each for size in range(5) for each in itertools.combinations(range(4), size)]
@@ -91,6 +93,25 @@ def test_each_change_is_written_once_whatever_part_of_the_batch_was_applied(
     assert results == [None] * 4
     assert [stores.runs.get(run.run_id) for run in RUNS] == after
     assert sent.count("PutItem") == 4 - len(applied)
+
+
+@on_tables
+@pytest.mark.parametrize("code", [None, "ThrottlingError", "ConditionalCheckFailed"])
+@pytest.mark.parametrize("applied", SUBSETS)
+def test_each_tick_is_noted_as_dispatched_whatever_part_of_the_batch_was_applied(
+    stores: Stores, applied: tuple[int, ...], code: str | None
+) -> None:
+    ticks = [replace(FULL, tick_id=f"t{number}") for number in range(4)]
+    with applying(applied, code) as sent:
+        for tick in ticks:
+            assert stores.ticks.put(tick)
+        sent.clear()
+        results = stores.ticks.mark_many_dispatched([(tick, DispatchCounts(1)) for tick in ticks])
+
+    assert results == [None] * 4
+    found = [stores.ticks.get(tick.sensor, tick.tick_id) for tick in ticks]
+    assert [tick and tick.dispatched for tick in found] == [DispatchCounts(1)] * 4
+    assert sent.count("UpdateItem") == (4 - len(applied) if code else 4)
 
 
 @on_tables

@@ -151,6 +151,27 @@ def test_partitions_of_a_tick_are_changed_once_it_is_dispatched_or_held_or_has_e
     assert (before, postponed, after) == ([False, False, True], False, [True, True, True])
 
 
+def test_dispatches_of_several_ticks_are_noted_as_of_each_alone(stores: Stores) -> None:
+    ticks = [replace(FULL, tick_id=f"2026-11-22T12:0{number}:00.000Z-abc") for number in range(5)]
+    alone, gone, *together = ticks
+    for tick in (alone, *together):
+        assert stores.ticks.put(tick)
+    stores.ticks.mark_dispatched(alone, DispatchCounts(2), [])
+    # RECONCILE has postponed one meanwhile.
+    stores.ticks.postpone("files", together[0].tick_id, 5, "no answer")
+
+    results = stores.ticks.mark_many_dispatched([(tick, DispatchCounts(2)) for tick in (*together, gone)])
+
+    assert results == [None] * 4
+    assert stores.ticks.get("files", gone.tick_id) is None
+    done = stores.ticks.get("files", alone.tick_id)
+    assert done is not None
+    assert [stores.ticks.get("files", tick.tick_id) for tick in together] == [
+        replace(done, tick_id=tick.tick_id) for tick in together
+    ]
+    assert list(stores.ticks.pending(10**15, 10)) == []
+
+
 def test_dispatch_of_an_expired_record_does_not_bring_it_back(stores: Stores) -> None:
     stores.ticks.mark_dispatched(FULL, DispatchCounts(1, 0, 0), [])
 

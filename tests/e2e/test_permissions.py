@@ -148,6 +148,11 @@ def launch(deployed: Deployed) -> Answer:
     return _launch(deployed, _created(deployed))
 
 
+def launch_of_two_runs(deployed: Deployed) -> Answer:
+    """LAUNCH gets two messages in one batch. Without the permission to claim both at once, the log says why."""
+    return deployed.invoke("Launch", queued(*(launch_message(_created(deployed)) for _ in range(2))))
+
+
 def launch_of_a_large_request(deployed: Deployed) -> Answer:
     """Without the permission it is started all the same, and the log says what could not be looked for."""
     url = f"s3://{deployed.outputs['OutcomesBucketName']}/large/made_by_a_test/{JOB}/0"
@@ -375,10 +380,13 @@ PERMISSIONS = [
     Permission("DispatchRole", "Runs", "dynamodb:PutItem", one_run),
     Permission("DispatchRole", "Runs", "dynamodb:PartiQLInsert", dispatch_two_runs),
     Permission("DispatchRole", "Runs", "dynamodb:PartiQLUpdate", reactions_to_two_runs),
+    Permission("DispatchRole", "Ticks", "dynamodb:PartiQLUpdate", reactions_to_two_runs),
     Permission("DispatchRole", "LaunchQueue", "sqs:SendMessage", one_run),
     Permission("DispatchRole", "DeadLetters", "sqs:SendMessage", unreadable_tick),
     Permission("LaunchRole", "Runs", "dynamodb:UpdateItem", launch),
     Permission("LaunchRole", "Runs", "dynamodb:PutItem", launch),
+    Permission("LaunchRole", "Runs", "dynamodb:BatchGetItem", launch_of_two_runs),
+    Permission("LaunchRole", "Runs", "dynamodb:PartiQLUpdate", launch_of_two_runs),
     Permission("LaunchRole", "Payloads", "s3:ListBucket", launch_of_a_large_request),
     Permission("LaunchRole", "LaunchQueue", "sqs:SendMessage", launch_that_another_holds),
     Permission("LaunchRole", "DeadLetters", "sqs:SendMessage", unknown_message("Launch")),

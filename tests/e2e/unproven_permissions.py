@@ -21,7 +21,7 @@ UNPROVEN = {
         "EvaluatorPolicy",
         "OwnState",
         "dynamodb:PutItem",
-    ): "for a cursor over 1 KB, which this sensor never has",
+    ): "for a cursor over 400 bytes, which this sensor never has",
     (
         "EvaluatorPolicy",
         "EngineId",

@@ -30,9 +30,9 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import RunIds
+from treadle.engine.invocation_batch import InvocationBatch
 from treadle.engine.messages import BackfillRequest, LaunchRequest
 from treadle.engine.publish.publisher import backfill_requests, statuses_reached
-from treadle.engine.record.recorder import BatchRecorder
 from treadle.entrypoints.handler import process_queue
 from treadle.model.backfills import Backfill, BackfillPartition, BackfillStatus, PartitionState, backfill_of
 from treadle.model.runs import Run
@@ -188,8 +188,10 @@ class BackfillSimulation(Simulation):
     def _launch(self, event: dict[str, Any]) -> Any:
         inbox, target = self._inbox("launch", self.launches), self._target()
         launcher = self.engine.launcher(inbox.queue, JOBS, target)
-        handle = partial(_launched, launcher)
-        return process_queue(event, _Context(), handle, inbox, LaunchRequest.from_json, kept_in_tables=True)
+        batch = InvocationBatch(partial(launcher.launch_many, seconds=SECONDS))
+        return process_queue(
+            event, _Context(), batch.result, inbox, LaunchRequest.from_json, batch.begin, kept_in_tables=True
+        )
 
     def _target(self) -> dict[str, Target]:
         target: Target = self.jobs_run
@@ -199,9 +201,9 @@ class BackfillSimulation(Simulation):
     def _record(self, event: dict[str, Any]) -> Any:
         recorder = self.engine.recorder(JOBS, self._target())
 
-        batch = BatchRecorder(recorder)
+        batch = InvocationBatch(recorder.record_many)
         inbox = self._inbox("record", self.events)
-        return process_queue(event, _Context(), batch.record, inbox, parse_status_change, batch.begin)
+        return process_queue(event, _Context(), batch.result, inbox, parse_status_change, batch.begin)
 
     def _publish(self, run: Run, before: Any) -> None:
         requests = backfill_requests(statuses_reached(run, before))
@@ -263,10 +265,6 @@ class BackfillSimulation(Simulation):
         running = sum(not each.status.is_finished for each in self.stores.tables.runs.values())
         self.most = max(self.most, running)
         self.stream.append((self.clock.now(), run, before.reached if before else None))
-
-
-def _launched(launcher: Any, request: LaunchRequest) -> None:
-    launcher.launch(request, SECONDS)
 
 
 class _WatchedRuns(TracedRuns):

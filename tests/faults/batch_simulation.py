@@ -1,35 +1,36 @@
-"""A simulation of batches: objects arrive, are evaluated together, and a fault can be injected at every call."""
+"""A simulation of batches: items arrive, are evaluated together, and a fault can be injected at every call."""
 
 import heapq
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
 
-from tests.faults.simulated_aws import SimulatedDeadLetters, SimulatedQueue, object_created
+from tests.faults.batch_items import ITEMS, SENSOR, Items
+from tests.faults.simulated_aws import SimulatedDeadLetters, SimulatedQueue
 from tests.faults.simulation import PORTS, PROJECT, Simulation
 from tests.support.engine import JOB
 from tests.support.metrics import discard_metrics
 from tests.support.replaced_stores import ReplacedStores
+from treadle.adapters.stream_records import sequence_number
 from treadle.definitions.batch_contexts import BatchSensorContext
 from treadle.definitions.errors import TreadleError
 from treadle.definitions.item_batches import Batch
-from treadle.definitions.jobs import JobDefinition
-from treadle.definitions.objects import S3Object
 from treadle.definitions.results import RunRequest
+from treadle.definitions.sensors import SensorDefinition
 from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.identity import timestamp
 from treadle.engine.tick.evaluation import Budget
-from treadle.entrypoints.evaluator import EvaluatorParts, _close, _evaluate_batch, _tick
-from treadle.integrations.s3.definition import S3SensorDefinition, s3_sensor
+from treadle.entrypoints.evaluator import EvaluatorParts, _close, _consume_stream, _evaluate_batch, _tick
 from treadle.model.batches import Manifest, Member
 from treadle.model.registry import SensorEntry
 from treadle.testing.batches import InMemoryBatchStore
+from treadle.testing.blobs import InMemoryBlobStore
 from treadle.testing.bus import InMemoryBus
 from treadle.testing.faults import Faults, faulty
 from treadle.testing.grants import FixedGrants
@@ -37,8 +38,6 @@ from treadle.testing.objects import InMemoryObjects
 from treadle.testing.stores import InMemoryStores
 from treadle.testing.system import InMemoryQueue, SequentialIds, VirtualClock
 
-SENSOR = "batched"
-BUCKET = "incoming"
 SECONDS = 60
 PAUSE_MS = 600_000
 """The length of a pause: leases have expired, and others have closed what was due."""
@@ -55,11 +54,12 @@ class BatchScenario:
 
     Attributes:
         batch: the sensor's batches.
-        arrivals: the key of each object, with the second in which it is stored.
+        arrivals: the key of each item, with the second in which it happens.
         doubled: the keys whose events are delivered twice.
         lost: the keys whose events are not delivered, so that only a sweep finds the objects.
         sweeps: the seconds of the sensor's sweeps.
         stopped: the seconds in which an operator stops the sensor, and starts it again.
+        kind: the sensor's.
     """
 
     batch: Batch
@@ -68,6 +68,7 @@ class BatchScenario:
     lost: frozenset[str] = frozenset()
     sweeps: Sequence[float] = ()
     stopped: tuple[float, float] | None = None
+    kind: str = "s3"
 
 
 def arrivals(keys: str, seconds: float = 0.0) -> tuple[tuple[float, str], ...]:
@@ -89,6 +90,24 @@ SCENARIOS: Mapping[str, BatchScenario] = {
         Batch(size=9, within=MINUTES, quiet=timedelta(seconds=30)), arrivals("a b c d", 25.0)
     ),
     "poison": BatchScenario(Batch(size=4, within=MINUTES), arrivals(f"a {POISON} c d", 1.0)),
+    "runs": BatchScenario(
+        Batch(size=3, within=MINUTES),
+        arrivals("a b c d e f g", 1.0),
+        kind="run_status",
+        doubled=frozenset({"b", "g"}),
+    ),
+    "assets": BatchScenario(
+        Batch(size=2, within=MINUTES, by=lambda record: record.partition_key[0]),
+        arrivals("a1 b1 a2 a3 b2 c1", 20.0),
+        kind="asset",
+        doubled=frozenset({"a1"}),
+    ),
+    "records": BatchScenario(
+        Batch(size=3, within=MINUTES, by=lambda record: record.key),
+        arrivals("a1 a2 b1 a3 a4 b2", 0.0),
+        kind="stream",
+        doubled=frozenset({"a1"}),
+    ),
     "swept": BatchScenario(
         Batch(size=4, within=MINUTES),
         arrivals("a b c d e", 1.0),
@@ -135,7 +154,10 @@ class BatchSimulation(Simulation):
         fails_at_all: whether the function fails at each object.
     """
 
-    ports: ClassVar[Mapping[str, str]] = {"sensors": PORTS["sensors"], "batches": "BatchStore"}
+    ports: ClassVar[Mapping[str, str]] = {
+        **{name: PORTS[name] for name in ("sensors", "ticks", "runs")},
+        "batches": "BatchStore",
+    }
 
     scenario: BatchScenario
     faults: Faults = field(default_factory=Faults)
@@ -151,7 +173,8 @@ class BatchSimulation(Simulation):
     _messages: list[tuple[int, int, str, int]] = field(default_factory=list)
     _invocations: list[Mapping[str, object]] = field(default_factory=list)
     _tokens: SequentialIds = field(default_factory=SequentialIds)
-    _definition: S3SensorDefinition = field(init=False)
+    _items: Items = field(init=False)
+    _definition: SensorDefinition = field(init=False)
     _own: SimulatedQueue = field(init=False)
     _number: int = 0
     _is_stopped: bool = False
@@ -171,22 +194,21 @@ class BatchSimulation(Simulation):
             heapq.heappush(self._events, (self.began_at + int(at * 1000), self._next_number(), what, key))
 
         def function(context: BatchSensorContext) -> RunRequest:
-            keys = [each.key for each in context.items]
+            keys = [self._items.key_of(each) for each in context.items]
             if POISON in keys or self.fails_at_all:
                 msg = "The function fails at this object."
                 raise ValueError(msg)
             return RunRequest(run_config={"keys": keys})
 
-        made = s3_sensor(
-            BUCKET, start_from="beginning", batch=scenario.batch, name=SENSOR, job=JobDefinition(JOB)
-        )(function)
-        self._definition = made.with_lister(self.objects, self.clock.now, lambda: self.began_at)
+        self._items = ITEMS[scenario.kind](self.clock, self.stores, self.objects, self.began_at)
+        self._definition = self._items.sensor(scenario.batch, function)
         self._own = SimulatedQueue(self.clock, self.dead_letters.kept)
 
     @property
     def _parts(self) -> EvaluatorParts:
         """The objects of a process of its own."""
-        return self._evaluator(self._definition, self._own, 60)
+        parts = self._evaluator(self._definition, self._own, 60)
+        return replace(parts, blobs=InMemoryBlobStore()) if self._items.is_stream else parts
 
     def _next_number(self) -> int:
         self._number += 1
@@ -206,7 +228,9 @@ class BatchSimulation(Simulation):
         self._invocations.append(event)
 
     def _reconcile(self) -> None:
-        entry = SensorEntry(SENSOR, PROJECT, SENSOR, "s3", default_status=DefaultSensorStatus.RUNNING)
+        entry = SensorEntry(
+            SENSOR, PROJECT, SENSOR, self.scenario.kind, default_status=DefaultSensorStatus.RUNNING
+        )
         grants = FixedGrants({SENSOR: frozenset({JOB})}, {SENSOR: entry})
         functions: Any = self
         engine, launches = self.engine, InMemoryQueue()
@@ -229,7 +253,7 @@ class BatchSimulation(Simulation):
 
     def _happen(self, what: str, key: str) -> None:
         if what == "stored":
-            self.objects.put(BUCKET, key, key.encode())
+            self._items.happen(key)
             if key not in self.scenario.lost:
                 for _ in range(2 if key in self.scenario.doubled else 1):
                     self._send(key)
@@ -241,43 +265,48 @@ class BatchSimulation(Simulation):
             self._operate(what)
 
     def _send(self, key: str) -> None:
-        stored = self.objects.find(BUCKET, key)
-        assert stored is not None
-        body: Any = object_created(key, int(stored.last_modified.timestamp() * 1000))
-        body["detail"] |= {"bucket": {"name": BUCKET}}
-        body["detail"]["object"] |= {"etag": stored.etag, "size": stored.size}
-        heapq.heappush(self._messages, (self.clock.now(), self._next_number(), json.dumps(body), 0))
+        body = json.dumps(self._items.event(key))
+        heapq.heappush(self._messages, (self.clock.now(), self._next_number(), body, 0))
 
     def _deliver(self) -> None:
-        """Deliver the messages that are visible, in batches as SQS does."""
+        """Deliver the messages that are visible, in batches as SQS does, or as a stream's mapping does."""
         while self._messages and self._messages[0][0] <= self.clock.now():
             batch: list[tuple[int, int, str, int]] = []
             while self._messages and self._messages[0][0] <= self.clock.now() and len(batch) < MESSAGES:
                 batch.append(heapq.heappop(self._messages))
-            records = [
-                {
-                    "messageId": str(number),
-                    "receiptHandle": "",
-                    "body": body,
-                    "attributes": {"ApproximateReceiveCount": "1"},
-                    "eventSource": "aws:sqs",
-                }
-                for number, (_, _, body, _) in enumerate(batch)
-            ]
-            answers: list[dict[str, Any]] = []
-            is_alive = False
-            with suppress(TreadleError):
-                is_alive = self.faults.run(
-                    "EVENT",
-                    lambda: answers.append(_evaluate_batch(self._parts, {"Records": records}, _Context())),  # noqa: B023
-                )
-            failed = {str(number) for number in range(len(batch))}
-            if is_alive and answers:
-                failed = {each["itemIdentifier"] for each in answers[0]["batchItemFailures"]}
+            failed = self._unfinished([body for _, _, body, _ in batch])
             for number, (_, _, body, receives) in enumerate(batch):
-                if str(number) in failed:
+                if number in failed:
                     at = self.clock.now() + VISIBILITY_MS
                     heapq.heappush(self._messages, (at, self._next_number(), body, receives + 1))
+
+    def _unfinished(self, bodies: Sequence[str]) -> Collection[int]:
+        """Invoke the sensor's function with messages or records; return the places of those to deliver again."""
+        answers: list[dict[str, Any]] = []
+        records: list[Any] = [
+            {
+                "messageId": str(number),
+                "receiptHandle": "",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": "1"},
+                "eventSource": "aws:sqs",
+            }
+            for number, body in enumerate(bodies)
+        ]
+        evaluate, numbers = _evaluate_batch, [str(number) for number in range(len(bodies))]
+        if self._items.is_stream:
+            evaluate, records = _consume_stream, [json.loads(body) for body in bodies]
+            numbers = [str(sequence_number(each)) for each in records]
+        is_alive = False
+        with suppress(TreadleError):
+            is_alive = self.faults.run(
+                "EVENT", lambda: answers.append(evaluate(self._parts, {"Records": records}, _Context()))
+            )
+        if not (is_alive and answers):
+            return range(len(bodies))
+        failed = [numbers.index(each["itemIdentifier"]) for each in answers[0]["batchItemFailures"]]
+        # A stream is read again from the first record that failed.
+        return range(failed[0], len(bodies)) if failed and self._items.is_stream else failed
 
     # Time.
 
@@ -343,9 +372,7 @@ class BatchSimulation(Simulation):
 def violations(simulation: BatchSimulation) -> list[str]:
     """Return what I14 does not allow, once nothing happens any more."""
     found = list(simulation.problems)
-    stored = {
-        stored.key: simulation._definition.selection.run_key(stored) for stored in stored_in(simulation)
-    }
+    stored = {key: simulation._items.identity(key) for _, key in simulation.scenario.arrivals}
     tables = simulation.stores.tables
     known = simulation.stores.batches.known(SENSOR, stored.values())
     times = Counter(each.key for manifest in simulation.manifests for each in manifest.members)
@@ -363,16 +390,11 @@ def violations(simulation: BatchSimulation) -> list[str]:
     identities = {entry.key: key for key, identity in stored.items() if (entry := known.get(identity))}
     for manifest in simulation.batches:
         named = [identities[each.key] for each in manifest.members]
-        if simulation.keys_of(manifest) != named:
+        # Those of a stream are sorted by their sequence numbers, which grow with the keys here.
+        if simulation.keys_of(manifest) != (sorted(named) if simulation._items.is_stream else named):
             found.append(f"I14: the run of {manifest.tick_id} has other items than its manifest")
         if len(named) > simulation.scenario.batch.size:
             found.append(f"{manifest.tick_id} has {len(named)} items")
     if simulation.dead_letters.kept:
         found.append(f"dead letters: {simulation.dead_letters.kept}")
     return found
-
-
-def stored_in(simulation: BatchSimulation) -> list[S3Object]:
-    """Return the objects that were stored."""
-    pages = simulation.objects.pages(simulation._definition.selection, "")
-    return [stored for page in pages for stored in page.objects]

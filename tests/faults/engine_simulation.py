@@ -30,10 +30,10 @@ from treadle.definitions.status import DefaultSensorStatus
 from treadle.engine.assembly import Assembly
 from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
 from treadle.engine.identity import timestamp
+from treadle.engine.invocation_batch import InvocationBatch
 from treadle.engine.messages import LaunchRequest, dispatch_request
 from treadle.engine.reconcile.held_ticks import FAR
 from treadle.engine.reconcile.reconciler import Reconciler
-from treadle.engine.record.recorder import BatchRecorder
 from treadle.engine.registry.registry_sync import RegistrySync
 from treadle.engine.tick.evaluation import Budget
 from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_message, dispatch_stream
@@ -269,19 +269,19 @@ class EngineSimulation(Simulation):
         engine, inbox = self._engine_of("LAUNCH"), self._inbox("launch", self.launches)
         launcher = engine.launcher(inbox.queue, self._jobs(engine), self.targets)
 
-        def handle(request: LaunchRequest) -> None:
-            launcher.launch(request, SECONDS)
-
-        return process_queue(event, _Context(), handle, inbox, LaunchRequest.from_json, kept_in_tables=True)
+        batch = InvocationBatch(partial(launcher.launch_many, seconds=SECONDS))
+        return process_queue(
+            event, _Context(), batch.result, inbox, LaunchRequest.from_json, batch.begin, kept_in_tables=True
+        )
 
     def _record(self, event: dict[str, Any]) -> Any:
         engine = self._engine_of("RECORD")
         changed = engine.registry.jobs_changed
         recorder = engine.recorder(self._jobs(engine), self.targets, jobs_changed=changed)
 
-        batch = BatchRecorder(recorder)
+        batch = InvocationBatch(recorder.record_many)
         inbox = self._inbox("record", self.events)
-        return process_queue(event, _Context(), batch.record, inbox, parse_status_change, batch.begin)
+        return process_queue(event, _Context(), batch.result, inbox, parse_status_change, batch.begin)
 
     def _reconciler(self) -> Reconciler:
         engine, launches = self.engine, self._queue(self.launches)

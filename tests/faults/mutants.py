@@ -26,6 +26,7 @@ WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariant
 PUBLISHING = "tests/faults/test_every_call_of_publish.py::test_"
 WATCHING = "tests/unit/test_external_run_poller.py::test_"
 EVENT_TICKS = "tests/unit/test_event_ticks.py::test_"
+SCHEDULED = "tests/unit/test_scheduled_ticks.py::test_"
 HELD = "tests/unit/test_held_ticks.py::test_"
 HOPS = "tests/unit/test_message_hops.py::test_"
 LOOPS, GUARD = "tests/functional/test_loops.py::test_", "tests/unit/test_loop_guard.py::test_"
@@ -36,6 +37,8 @@ MOVED, MOVED_LAUNCH, MOVED_RECORD = (
     f"tests/unit/test_{name}.py::test_"
     for name in ("moved_jobs", "launch_of_moved_jobs", "record_of_moved_jobs")
 )
+DISPATCHES = "tests/unit/test_dispatch_batches.py::test_"
+LAUNCHES = "tests/unit/test_launch_batches.py::test_"
 TAKEOVER = (
     "tests/faults/test_takeover.py::test_a_second_message_starts_nothing_as_long_as_the_first_launch_can_act"
 )
@@ -83,6 +86,7 @@ CLOSING = "tests/unit/test_batch_closer.py::test_"
 EACH_BATCH_CALL = "tests/faults/test_every_call_of_batches.py::test_"
 MANY_ITEMS = "tests/faults/test_batches_of_many.py::test_"
 BATCHED = "tests/functional/test_batches.py::test_"
+RECORDED_BATCHES = "tests/unit/test_batches_of_recorded_events.py::test_"
 EVENTS = "adapters/dynamodb/assets.py"
 NUMBERS = "tests/faults_moto/test_event_numbers.py::test_"
 
@@ -243,7 +247,7 @@ MUTANTS = (
         CLOSER,
         "        commit = self._commit_of(attempt, result.tick, failures)\n        try:\n",
         "        commit = self._commit_of(attempt, result.tick, failures)\n        if commit.manifest is not None:\n            self._batches.mark(commit.manifest, commit.manifest.members)\n        try:\n",
-        (f"{EACH_BATCH_CALL}without_faults_each_object_is_in_one_batch[full]",),
+        (f"{EACH_BATCH_CALL}without_faults_each_item_is_in_one_batch[full]",),
     ),
     Mutant(
         "death of an evaluation is no failure",
@@ -306,7 +310,7 @@ MUTANTS = (
         CLOSER,
         "return chosen if is_full or failures.count or now >= self._closes_at(items) else ()",
         "return chosen if is_full or failures.count else ()",
-        (f"{EACH_BATCH_CALL}without_faults_each_object_is_in_one_batch[quiet]",),
+        (f"{EACH_BATCH_CALL}without_faults_each_item_is_in_one_batch[quiet]",),
     ),
     Mutant(
         "item of a process that died does not open its batch",
@@ -321,6 +325,79 @@ MUTANTS = (
         "        parts.sensor.acceptor.settle(closes=closes)\n",
         "        try:\n            parts.sensor.acceptor.settle(closes=closes)\n        except StoreError:\n            pass\n",
         (f"{BATCHED}message_returns_to_its_queue_unless_it_is_certain_that_it_waits[open]",),
+    ),
+    Mutant(
+        "stream goes on before the batches of its records are open",
+        "entrypoints/evaluator.py",
+        '    answer = batch.consume(event["Records"])\n    _settle(parts, Budget(remaining_seconds(context)))\n',
+        '    answer = batch.consume(event["Records"])\n',
+        (
+            f"{BATCHED}stream_does_not_go_on_unless_it_is_certain_that_its_records_wait[open]",
+            f"{EACH_BATCH_CALL}without_faults_each_item_is_in_one_batch[records]",
+        ),
+    ),
+    Mutant(
+        "record that can never be accepted blocks its shard",
+        "engine/tick/event_ticks.py",
+        "if self._definition.batch is None or self._definition.events_return:",
+        "if self._definition.batch is None:",
+        (f"{BATCHED}record_for_which_by_always_fails_is_given_up_and_blocks_no_other",),
+    ),
+    Mutant(
+        "status that was evaluated by itself is in a batch after a replay",
+        "definitions/run_status.py",
+        "events_return: ClassVar[bool] = True",
+        "events_return: ClassVar[bool] = False",
+        (f"{BATCHED}what_was_evaluated_before_the_sensor_had_batches_is_in_none[status]",),
+    ),
+    Mutant(
+        "materialization that was evaluated by itself is in a batch after a replay",
+        "definitions/asset_sensor.py",
+        "events_return: ClassVar[bool] = True",
+        "events_return: ClassVar[bool] = False",
+        (f"{BATCHED}what_was_evaluated_before_the_sensor_had_batches_is_in_none[materialization]",),
+    ),
+    Mutant(
+        "record that waits has an attempt that never ends",
+        "engine/tick/event_ticks.py",
+        "if status is not TickStatus.FAILURE or self._definition.batch is not None:",
+        "if status is not TickStatus.FAILURE:",
+        (f"{BATCHED}stream_goes_on_once_its_records_wait_and_a_full_batch_is_one_tick",),
+    ),
+    Mutant(
+        "record that a store did not accept has failed",
+        "engine/tick/event_ticks.py",
+        "if self._definition.batch is not None and not isinstance(error, SensorEvaluationError):",
+        "if self._definition.batch is not None and not isinstance(error, TreadleError):",
+        (f"{BATCHED}stream_does_not_go_on_unless_it_is_certain_that_its_records_wait[accept]",),
+    ),
+    Mutant(
+        "records of another project's sensor are given up",
+        "engine/tick/event_ticks.py",
+        "if self._definition.batch is not None and not isinstance(error, SensorEvaluationError):",
+        "if self._definition.batch is not None:",
+        (f"{BATCHED}record_is_not_given_up_while_the_sensor_belongs_to_another_project",),
+    ),
+    Mutant(
+        "records of a key change their places in a batch",
+        "definitions/stream_sensor.py",
+        "sorted(items, key=_order)",
+        "items",
+        (f"{RECORDED_BATCHES}records_are_one_batch_in_the_order_of_their_keys",),
+    ),
+    Mutant(
+        "statuses of a run are one item",
+        "definitions/run_status.py",
+        "event.summary, event.item_identity, event, size",
+        "event.summary, event.run.run_id, event, size",
+        (f"{RECORDED_BATCHES}statuses_of_one_run_are_items_of_their_own",),
+    ),
+    Mutant(
+        "materialization with the number of another engine's is the same item",
+        "definitions/assets.py",
+        "/{self.event_id}",
+        "/{self.storage_id}",
+        (f"{BATCHED}materialization_is_one_item_however_often_it_is_delivered",),
     ),
     Mutant(
         "sweep does not know the items of batches",
@@ -873,7 +950,7 @@ MUTANTS = (
     Mutant(
         "unregistered job failed at once",
         "engine/launch/launcher.py",
-        "        if not at.arn and settings is None:\n            return self._unregistered(run, request.hops)\n",
+        "        if not at.arn and settings is None:\n            return self._unregistered(run, launch.request.hops)\n",
         "",
         (f"{REFUSALS}ce_1_job_that_is_not_registered_is_waited_for_as_long_as_for_a_permission",),
     ),
@@ -956,14 +1033,14 @@ MUTANTS = (
     ),
     Mutant(
         "reaction that a run's record cannot store",
-        "engine/dispatch/dispatcher.py",
+        "engine/dispatch/reactions.py",
         "        except StoreRejectedError:\n            # Such as a record of the maximum size",
         "        except ZeroDivisionError:\n            # Such as a record of the maximum size",
         (f"{UNREADABLE}a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick",),
     ),
     Mutant(
         "reactions that were not written with others taken for recorded",
-        "engine/dispatch/dispatcher.py",
+        "engine/dispatch/reactions.py",
         "        noted = before.keys() - unwritten\n",
         "        noted = before.keys()\n",
         (
@@ -975,7 +1052,7 @@ MUTANTS = (
         "engine/tick/scheduled_ticks.py",
         "        except UnreadableRecordError as error:\n            unreadable = error",
         "        except ZeroDivisionError as error:\n            unreadable = error",
-        ("tests/unit/test_scheduled_ticks.py::test_tick_without_a_readable_cursor_fails_and_says_so",),
+        (f"{SCHEDULED}tick_without_a_readable_cursor_fails_and_says_so",),
     ),
     Mutant(
         "lost cursor",
@@ -1248,6 +1325,29 @@ MUTANTS = (
         (f"{HOPS}a_message_that_meets_a_throttled_store_waits_long_in_few_hops",),
     ),
     Mutant(
+        "delivery of a long interval refused although the interval has passed",
+        "engine/tick/scheduled_ticks.py",
+        "or last <= request.scheduled_for - request.interval:",
+        "or last < request.scheduled_for - request.interval:",
+        ("tests/unit/test_due_times.py::test_every_slot_is_evaluated_once_whatever_the_wobble[90s-90s]",),
+    ),
+    Mutant(
+        "delivery of a long interval refused by a time that lies ahead",
+        "engine/tick/scheduled_ticks.py",
+        "if last is None or is_ahead(last, request.now) or last <=",
+        "if last is None or last <=",
+        (f"{SCHEDULED}last_scheduled_time_that_lies_ahead_is_forgotten[300]",),
+    ),
+    Mutant(
+        "operator's tick of a long interval refused between two ticks",
+        "engine/tick/scheduled_ticks.py",
+        "if request.at_once or request.interval <= MINUTE_MS:",
+        "if request.interval <= MINUTE_MS:",
+        (
+            f"{SCHEDULED}operators_tick_evaluates_although_the_interval_is_not_over_and_leaves_the_schedule_as_it_is",
+        ),
+    ),
+    Mutant(
         "lease condition",
         SENSORS,
         "running & free & due & (current if request.at_once else rested & ready)",
@@ -1428,9 +1528,95 @@ MUTANTS = (
     Mutant(
         "claim before launch ignored",
         "engine/launch/launcher.py",
-        "        if run.claim != claim:\n            return self._not_ours(run, request, now)\n",
+        "        if run.claim != launch.claim:\n            return self._not_ours(run, launch.request, launch.pending_start.at)\n",
         "",
         (TAKEOVER,),
+    ),
+    Mutant(
+        "pending start replaced by the claims of a batch",
+        "engine/launch/launcher.py",
+        "run.claim is None and run.pending_start is None",
+        "run.claim is None",
+        (f"{LAUNCHES}attempt_with_a_pending_start_is_resolved_and_not_claimed_with_a_batch",),
+    ),
+    Mutant(
+        "claim of another launch replaced by the claims of a batch",
+        "engine/launch/launcher.py",
+        "run.claim is None and run.pending_start is None",
+        "run.pending_start is None",
+        (f"{LAUNCHES}messages_of_a_batch_that_name_no_launchable_attempt_are_settled_by_themselves",),
+    ),
+    Mutant(
+        "attempt of another number claimed with a batch",
+        "engine/launch/launcher.py",
+        "(run.job, run.attempt, run.status) == (request.job, request.attempt, Status.QUEUED)",
+        "(run.job, run.status) == (request.job, Status.QUEUED)",
+        (f"{LAUNCHES}messages_of_a_batch_that_name_no_launchable_attempt_are_settled_by_themselves",),
+    ),
+    Mutant(
+        "claims of a batch without condition",
+        "engine/launch/launcher.py",
+        "            if result is None:\n                claimed[request]",
+        "            if True:\n                claimed[request]",
+        (f"{LAUNCHES}run_that_others_change_before_it_is_claimed_is_judged_again",),
+    ),
+    Mutant(
+        "start that would be repeated recorded with its batch",
+        "engine/launch/launcher.py",
+        "        if not target.contract.is_at_least_once:\n            return started\n",
+        "        if True:\n            return started\n",
+        (f"{LAUNCHES}start_at_a_target_that_would_start_it_again_is_recorded_before_the_next_one",),
+    ),
+    Mutant(
+        "start of a run that has changed is not recorded",
+        "engine/launch/launcher.py",
+        "        if result is not None:\n            update_with_optimistic_lock(self._runs, result",
+        "        if False:\n            update_with_optimistic_lock(self._runs, result",
+        (f"{LAUNCHES}run_that_ends_before_its_start_is_recorded_keeps_its_end",),
+    ),
+    Mutant(
+        "run of another tick taken for the run of a tick of the batch",
+        "engine/dispatch/dispatcher.py",
+        "(existing is not None and existing.tick_id != run.tick_id)",
+        "False",
+        (f"{DISPATCHES}requests_of_one_key_in_several_ticks_start_one_run",),
+    ),
+    Mutant(
+        "hourly limit used up by runs that existed",
+        "engine/dispatch/dispatcher.py",
+        "            if existing is not None:\n                self._give_back([(run, hour)])\n",
+        "",
+        (f"{DISPATCHES}hourly_limit_is_kept_exactly[4]",),
+    ),
+    Mutant(
+        "ticks of a batch complete before their launches are sent",
+        "engine/dispatch/dispatcher.py",
+        "        self._launches.send([LaunchRequest.of(run).to_json() for run in created if run.may_launch])\n        counts",
+        "        counts",
+        (f"{DISPATCHES}plain_ticks_share_their_requests",),
+    ),
+    Mutant(
+        "ticks of a batch not checked for a loop",
+        "engine/dispatch/dispatcher.py",
+        "            may_loop = self._loops.is_due(tick.sensor, new[tick.sensor])\n",
+        "            may_loop = False\n",
+        (f"{DISPATCHES}no_more_runs_are_created_between_two_checks_for_a_loop",),
+    ),
+    Mutant(
+        "held tick dispatched with a batch",
+        "engine/dispatch/dispatcher.py",
+        "        and tick.held is None\n        and tick.dropped is None\n",
+        "        and tick.held is None\n",
+        (f"{DISPATCHES}unusual_tick_is_dispatched_as_alone_beside_the_others[_is_dropped]",),
+    ),
+    Mutant(
+        "postponed tick completed by a statement that keeps why it was held",
+        TICKS,
+        '("sensor", "tick_id", "pending_since"))',
+        '("sensor", "tick_id"))',
+        (
+            "tests/contract/test_tick_store.py::test_dispatches_of_several_ticks_are_noted_as_of_each_alone[moto]",
+        ),
     ),
     Mutant(
         "claim before launch without condition",
@@ -1569,7 +1755,7 @@ MUTANTS = (
     ),
     Mutant(
         "reactions recorded in runs",
-        "engine/dispatch/dispatcher.py",
+        "engine/dispatch/reactions.py",
         "reactions=(*run.reactions, reaction)[-KEPT_REACTIONS:]",
         "reactions=run.reactions",
         (f"{PUBLISHING}without_faults_each_status_is_published_and_acted_on_once",),

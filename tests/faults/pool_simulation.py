@@ -32,10 +32,10 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.definitions.status import TickStatus
 from treadle.engine.assembly import Assembly
 from treadle.engine.identity import leased_tick_id
+from treadle.engine.invocation_batch import InvocationBatch
 from treadle.engine.launch.launcher import TAKEOVER_MARGIN_MS
 from treadle.engine.messages import LaunchRequest, PublishRequest, TickRequest, dispatch_request
 from treadle.engine.pools.pool_checks import CHECKED_MS
-from treadle.engine.record.recorder import BatchRecorder
 from treadle.engine.record.run_state import MESSAGE_LOST_MS
 from treadle.engine.registry.registry_cache import MAX_AGE_MS
 from treadle.engine.registry.registry_sync import CLOSED_MS
@@ -447,17 +447,17 @@ class PoolSimulation(Simulation):
         inbox = self._inbox("launch", self.launches)
         launcher = self.engine.launcher(inbox.queue, self.settings, self._target())
 
-        def handle(request: LaunchRequest) -> None:
-            launcher.launch(request, SECONDS)
-
-        return process_queue(event, _Context(), handle, inbox, LaunchRequest.from_json, kept_in_tables=True)
+        batch = InvocationBatch(partial(launcher.launch_many, seconds=SECONDS))
+        return process_queue(
+            event, _Context(), batch.result, inbox, LaunchRequest.from_json, batch.begin, kept_in_tables=True
+        )
 
     def _record(self, event: dict[str, Any]) -> Any:
         recorder = self.engine.recorder(self.settings, self._target())
 
-        batch = BatchRecorder(recorder)
+        batch = InvocationBatch(recorder.record_many)
         inbox = self._inbox("record", self.events)
-        return process_queue(event, _Context(), batch.record, inbox, parse_status_change, batch.begin)
+        return process_queue(event, _Context(), batch.result, inbox, parse_status_change, batch.begin)
 
     def _publisher(self) -> PublisherParts:
         engine, inbox = self.engine, self._inbox("publish", self.publishes)

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.support.engine import ARN
+from tests.template.engine_model import read_engine
 from treadle.definitions.errors import LaunchDelayedError, LaunchUncertainError
+from treadle.definitions.event_pattern import EventPattern
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import timestamp, timestamp_of
 from treadle.model.runs import Failure
@@ -24,6 +26,9 @@ RUN_MS = 300_000
 
 LATE_MS = 600_000
 """The delay of late events."""
+
+RULE = EventPattern(read_engine().resources("AWS::Events::Rule")["StepFunctionsRule"]["EventPattern"])
+"""Which events reach RECORD of a target whose executions can be found; of others, all do."""
 
 
 @dataclass(slots=True, eq=False)
@@ -116,8 +121,8 @@ class TargetFaults:
     Attributes:
         failing: jobs that fail.
         silent: jobs without status events.
-        late: jobs whose start is reported after their end, with each event sent twice.
-        unanswered: jobs whose first start succeeds but loses its response, and is reported late.
+        late: jobs whose start is reported after their end, as rules of a former version do, with each event sent twice.
+        unanswered: jobs whose first start succeeds but loses its response, and is reported late, if at all.
         swallowed: jobs whose first start loses its request.
         busy: jobs whose first start is delayed.
         hanging: jobs that end only when they are canceled.
@@ -218,8 +223,12 @@ class SimulatedTarget:
                 "status": status,
                 "startDate": execution.started_at,
                 "stopDate": execution.ended_at,
+                "redriveCount": execution.retry,
             },
         }
+        is_lasting = self.contract.token_ms is None or self.contract.listing_ms is not None
+        if is_lasting and key not in self.target_faults.late and not RULE.matches(event):
+            return
         times = 2 if key in self.target_faults.late else 1
         self.events.send([event] * times, delay_seconds=delay // 1000)
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
+from tests.faults.batch_items import SENSOR
 from tests.faults.batch_simulation import (
     MESSAGES,
     POISON,
-    SENSOR,
     BatchScenario,
     BatchSimulation,
     arrivals,

@@ -51,7 +51,7 @@ def injected(scenario: BatchScenario, fault: Fault) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
-def test_without_faults_each_object_is_in_one_batch(scenario: BatchScenario) -> None:
+def test_without_faults_each_item_is_in_one_batch(scenario: BatchScenario) -> None:
     assert violations(simulated(scenario)) == []
 
 

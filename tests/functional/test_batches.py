@@ -1,27 +1,44 @@
 """Sensors with batches as they are deployed: an item is durable before its event is acknowledged."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from random import Random
 from typing import Any
 
 import boto3
 import pytest
 
-from tests.functional.conftest import BUCKET, ON_BOTH, OUTCOMES, SECRET, Deployment, LambdaContext, batch
+from tests.functional.conftest import (
+    BUCKET,
+    ON_BOTH,
+    OUTCOMES,
+    SECRET,
+    Deployment,
+    LambdaContext,
+    batch,
+    sample,
+)
 from tests.support.dynamodb_meter import Meter, metered
 from tests.support.tables import create_tables
 from treadle import (
+    AssetKey,
     Batch,
     BatchSensorContext,
+    DagsterRunStatus,
     HmacSignature,
     JobDefinition,
     RunRequest,
+    TickStatus,
+    asset_sensor,
     event_sensor,
     queue_sensor,
     read_payload,
+    run_status_sensor,
     s3_sensor,
+    stream_sensor,
     webhook_sensor,
 )
 from treadle.adapters.dynamodb.batches import DynamoBatchStore
@@ -29,6 +46,7 @@ from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.functions import LambdaFunctions
 from treadle.adapters.system import RandomTokens, SystemClock
 from treadle.definitions.bus_event import EventBridgeEvent
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnknownEventError
 from treadle.definitions.runs import from_millis
 from treadle.definitions.status import DefaultSensorStatus
@@ -37,6 +55,7 @@ from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.model.batches import BatchItem, WaitingItems, by_key, digest_of
 from treadle.model.registry import SensorEntry
+from treadle.model.runs import Run
 from treadle.model.ticks import Tick
 from treadle.operate.sensors import SensorOperations
 from treadle.testing.grants import FixedGrants
@@ -46,6 +65,7 @@ from treadle.testing.system import VirtualClock
 JOB = JobDefinition("process_file")
 LONG = Batch(size=3, within=timedelta(hours=1))
 GITHUB = HmacSignature()
+NAMESPACE = "123456789012/us-east-1/test"
 
 
 def requested(context: BatchSensorContext) -> RunRequest:
@@ -352,6 +372,230 @@ def test_sweep_lets_objects_wait_and_finds_none_of_them_again(deployment: Deploy
     assert len(keys) == len(set(keys)) == 6
     assert "7 of them new" in first["reason"]
     assert "0 of them new" in second["reason"]
+
+
+# ---- Run statuses, materializations and records
+
+
+RUN_ID = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e"
+
+
+def recorded_run(number: int) -> Run:
+    config, tags = canonical_json({"number": number}), {"customer": f"c{number % 2}"}
+    return Run(
+        f"{number}{RUN_ID[1:]}",
+        JOB.name,
+        "loads",
+        f"k{number}",
+        f"t-{number}",
+        config,
+        tags,
+        1_795_370_400_000,
+    )
+
+
+def status_event(number: int) -> dict[str, Any]:
+    """Return the event that a run failed, as PUBLISH sends it, without the run's config."""
+    [record] = sample("failure_alert-run-status")["Records"]
+    event = json.loads(record["body"].replace(RUN_ID, f"{number}{RUN_ID[1:]}"))
+    event["detail"]["namespace"] = NAMESPACE
+    return dict(event)
+
+
+def test_statuses_are_done_once_they_wait_and_the_function_gets_the_runs_as_they_are_recorded(
+    deployment: Deployment,
+) -> None:
+    made = run_status_sensor(DagsterRunStatus.FAILURE, name="failing", request_job=JOB, batch=LONG)(
+        lambda context: RunRequest(run_config={"numbers": sorted(map(run_number, context.items))})
+    )
+    deployed(deployment, "failing", made)
+    for number in range(3):
+        assert deployment.stores.runs.create(recorded_run(number)) is None
+
+    for _ in range(2):
+        events = [status_event(number) for number in range(3)]
+        answer = deployment.handlers["failing"](batch(*events), LambdaContext())
+        assert answer == {"batchItemFailures": []}
+
+    assert configs(deployment, "failing") == [{"numbers": [0, 1, 2]}]
+    assert deployment.messages("dead") == []
+    keys = [f"{number}{RUN_ID[1:]}/1/0/FAILURE" for number in range(3)]
+    known = deployment.stores.batches.known("failing", keys)
+    assert {each.tick_id for each in known.values()} == {ticks(deployment, "failing")[0].tick_id}
+
+
+def run_number(item: Any) -> int:
+    return int(item.dagster_run.run_config["number"])
+
+
+def test_statuses_are_kept_apart_by_what_only_the_records_of_their_runs_have(deployment: Deployment) -> None:
+    of_customer = Batch(by=lambda each: each.dagster_run.tags["customer"])
+    made = run_status_sensor(DagsterRunStatus.FAILURE, name="failing", request_job=JOB, batch=of_customer)(
+        requested
+    )
+    deployed(deployment, "failing", made)
+    for number in range(3):
+        deployment.stores.runs.create(recorded_run(number))
+
+    deployment.handlers["failing"](batch(*map(status_event, range(3))), LambdaContext())
+
+    assert {each.by for each in deployment.stores.batches.states("failing")} == {"c0", "c1"}
+
+
+def test_materialization_is_one_item_however_often_it_is_delivered(deployment: Deployment) -> None:
+    made = asset_sensor(AssetKey("summaries"), name="summed", job=JOB, batch=LONG)(
+        lambda context, records: RunRequest(run_config={"ids": [each.storage_id for each in records]})
+    )
+    deployed(deployment, "summed", made)
+    [record] = sample("large_files-asset-materialized")["Records"]
+    bodies = [
+        record["body"].replace(":7,", f":{number},").replace("-1/s", f"-{number}/s") for number in (7, 8, 9)
+    ]
+
+    for some in (bodies[:2], bodies):
+        assert deployment.handlers["summed"](batch(*some), LambdaContext()) == {"batchItemFailures": []}
+
+    [config] = configs(deployment, "summed")
+    assert sorted(config["ids"]) == [7, 8, 9]
+    assert deployment.stores.batches.known("summed", [f"summaries/{RUN_ID}-7/summaries"])
+
+
+STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
+
+
+def stream_records(*texts: str) -> dict[str, Any]:
+    return {
+        "Records": [
+            {
+                "kinesis": {
+                    "partitionKey": text[0],
+                    "sequenceNumber": str(number),
+                    "data": b64encode(text.encode()).decode(),
+                    "approximateArrivalTimestamp": 1767000000.123,
+                },
+                "eventSource": "aws:kinesis",
+                "eventID": f"shardId-000000000006:{number}",
+                "eventSourceARN": STREAM,
+            }
+            for number, text in enumerate(texts, 1)
+        ]
+    }
+
+
+def summary_event() -> dict[str, Any]:
+    [record] = sample("large_files-asset-materialized")["Records"]
+    return dict(json.loads(record["body"]))
+
+
+@pytest.mark.parametrize(
+    ("decorate", "event"),
+    [
+        (partial(run_status_sensor, DagsterRunStatus.FAILURE, request_job=JOB), batch(status_event(1))),
+        (partial(asset_sensor, AssetKey("summaries"), job=JOB), batch(summary_event())),
+        (partial(stream_sensor, "ignored", job=JOB), stream_records("a1")),
+    ],
+    ids=["status", "materialization", "record"],
+)
+def test_what_was_evaluated_before_the_sensor_had_batches_is_in_none(
+    deployment: Deployment, decorate: Any, event: dict[str, Any]
+) -> None:
+    alone = decorate(name="alone")(lambda: RunRequest("k"))
+    deployed(deployment, "alone", alone, TREADLE_STREAM_ARN=STREAM)
+    for _ in range(2):
+        answer = deployment.handlers["alone"](event, LambdaContext())
+        assert answer == {"batchItemFailures": []}
+        deployed(deployment, "alone", decorate(name="alone", batch=LONG)(requested))
+
+    assert len(ticks(deployment, "alone")) == 1
+    assert deployment.stores.batches.states("alone") == []
+
+
+def streamed(deployment: Deployment, by: Any = None, size: int = 3) -> None:
+    deployment.monkeypatch.delenv("TREADLE_QUEUE_URL", raising=False)
+    batch = Batch(size=size, within=timedelta(hours=1), by=by)
+    made = stream_sensor("ignored", max_attempts=2, batch=batch, name="streamed", job=JOB)(
+        lambda context: RunRequest(run_config={"texts": [each.text for each in context.items]})
+    )
+    deployed(deployment, "streamed", made, TREADLE_STREAM_ARN=STREAM)
+
+
+def read(deployment: Deployment, *texts: str) -> list[str]:
+    """Hand records to the function, as Lambda does, and return where the stream continues."""
+    answer = deployment.handlers["streamed"](stream_records(*texts), LambdaContext())
+    return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
+
+
+def test_stream_goes_on_once_its_records_wait_and_a_full_batch_is_one_tick(deployment: Deployment) -> None:
+    streamed(deployment)
+
+    assert read(deployment, "a1", "a2") == []
+    assert ticks(deployment, "streamed") == []
+    assert read(deployment, "a1", "a2", "a3", "b1") == []
+
+    [config] = configs(deployment, "streamed")
+    assert (len(config["texts"]), config["texts"]) == (3, sorted(config["texts"]))
+    assert len(ticks(deployment, "streamed")) == 1
+
+
+@pytest.mark.parametrize("call", ["accept", "open"])
+def test_stream_does_not_go_on_unless_it_is_certain_that_its_records_wait(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    streamed(deployment)
+
+    def unanswered(*_: Any, **__: Any) -> None:
+        raise StoreError("DynamoDB gave no answer.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DynamoBatchStore, call, unanswered)
+        try:
+            failed = read(deployment, "a1", "a2")
+        except StoreError:
+            failed = ["1"]  # Lambda delivers all records of a batch again whose invocation fails.
+
+    assert failed == ["1"]
+    assert ticks(deployment, "streamed") == []
+    assert read(deployment, "a1", "a2", "a3") == []
+    assert configs(deployment, "streamed") == [{"texts": ["a1", "a2", "a3"]}]
+
+
+def customer_of(item: Any) -> str:
+    """Return the first of a record's letters; fail at those that are to be given up."""
+    if item.text == "bad":
+        raise ValueError("no such customer")
+    return str(item.text[0])
+
+
+def test_record_for_which_by_always_fails_is_given_up_and_blocks_no_other(deployment: Deployment) -> None:
+    streamed(deployment, by=customer_of, size=1)
+
+    assert read(deployment, "bad", "c1") == ["1"]
+    assert configs(deployment, "streamed") == [{"texts": ["c1"]}]
+    assert read(deployment, "bad", "c1") == []
+
+    failed = [each for each in ticks(deployment, "streamed") if each.status is TickStatus.FAILURE]
+    assert [each.attempts for each in failed] == [2]
+    [dead_letter] = deployment.messages("dead")
+    assert "no such customer" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
+
+
+def test_record_is_not_given_up_while_the_sensor_belongs_to_another_project(deployment: Deployment) -> None:
+    deployment.setenv(TREADLE_PROJECT="shop")
+    streamed(deployment)
+    deployment.stores.sensors.claim("streamed", "other")
+
+    assert [read(deployment, "a1") for _ in range(4)] == [["1"]] * 4
+
+    assert deployment.messages("dead") == []
+
+
+def test_record_that_is_too_large_to_wait_is_given_up(deployment: Deployment) -> None:
+    streamed(deployment)
+
+    assert read(deployment, Random(1).randbytes(400_000).hex(), "a1") == []
+
+    [dead_letter] = deployment.messages("dead")
+    assert "Send a reference" in dead_letter["MessageAttributes"]["reason"]["StringValue"]
 
 
 def test_preview_of_an_item_commits_nothing(deployment: Deployment) -> None:

@@ -12,17 +12,16 @@ import pytest
 from benchmarks.idle_tick import figures, measure
 from tests.functional.conftest import Deployment, LambdaContext, batch, object_created
 from tests.functional.test_publish import change
-from tests.functional.test_reconcile import the_run
 from tests.support.dynamodb_meter import Meter, metered
 from tests.support.tables import create_tables
 from tests.template.model import read
-from treadle import SensorEvaluationContext, SensorResult, SkipReason, evaluator, sensor
+from treadle import DagsterRunStatus, SensorEvaluationContext, SensorResult, SkipReason, evaluator, sensor
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.entrypoints.handler import logger, metrics
-from treadle.operate.cost import EVENT, IDLE_TICK, INVOCATION_LOG_BYTES, RUN
+from treadle.operate.cost import EVENT, IDLE_TICK, INVOCATION_LOG_BYTES, RUN, RUN_OF_TEN, Use
 
-CURSOR = "c" * 100_000
+CURSORS = ["c" * 400, "c" * 401, "c" * 1_024, "c" * 100_000]
 Idle = Callable[[], dict[str, Any]]
 
 
@@ -51,20 +50,26 @@ def stores(dynamodb_local: str, monkeypatch: pytest.MonkeyPatch) -> DynamoStores
     return DynamoStores(names, RandomTokens())
 
 
+@pytest.fixture(params=CURSORS, ids=lambda cursor: f"{len(cursor)} bytes")
+def cursor(request: pytest.FixtureRequest) -> str:
+    """A cursor that is in the sensor's state, or has an item of its own."""
+    return str(request.param)
+
+
 @pytest.fixture(params=["left alone", "set again"])
-def idle_tick(request: pytest.FixtureRequest, meter: Meter, stores: DynamoStores) -> Idle:
-    """Ticks a sensor that has a cursor of 100 KB, and skips for another reason each time."""
+def idle_tick(request: pytest.FixtureRequest, meter: Meter, stores: DynamoStores, cursor: str) -> Idle:
+    """Ticks a sensor that has a cursor, and skips for another reason each time."""
     count = itertools.count()
 
     @sensor(job_name="none")
     def idle(context: SensorEvaluationContext) -> SensorResult | SkipReason:
         number = next(count)
         if context.cursor is None:
-            return SensorResult(skip_reason="The first tick sets the cursor.", cursor=CURSOR)
-        assert context.cursor == CURSOR
+            return SensorResult(skip_reason="The first tick sets the cursor.", cursor=cursor)
+        assert context.cursor == cursor
         if request.param == "set again":
-            context.update_cursor(CURSOR)
-        return SkipReason(f"Nothing new after {number} checks.")
+            context.update_cursor(cursor)
+        return SkipReason(f"{'Nothing new ' * 14}after {number} checks.")
 
     handler = evaluator(idle)
     minutes = itertools.count()
@@ -79,20 +84,43 @@ def idle_tick(request: pytest.FixtureRequest, meter: Meter, stores: DynamoStores
 
 
 def test_an_idle_tick_costs_two_small_writes_whatever_the_cursors_size(
-    idle_tick: Idle, meter: Meter, stores: DynamoStores
+    idle_tick: Idle, meter: Meter, stores: DynamoStores, cursor: str
 ) -> None:
     for number in (1, 2, 3):
         meter.reset()
 
         answer = idle_tick()
 
-        assert answer["reason"] == f"Nothing new after {number} checks."
-        assert len(meter.writes) == meter.written_items == 2
-        assert 2 <= meter.write_units <= 4
-        assert len(meter.reads) <= 1
+        assert answer["reason"].endswith(f"Nothing new after {number} checks.")
+        assert len(meter.writes) == meter.written_items == meter.write_units == 2
+        assert len(meter.reads) == (len(cursor) > 400)
 
     state = stores.sensors.get("idle")
-    assert stores.sensors.cursor(state) == CURSOR
+    assert stores.sensors.cursor(state) == cursor
+
+
+def test_delivery_between_two_ticks_of_a_long_interval_costs_one_read(
+    meter: Meter, stores: DynamoStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schedule comes each minute, whatever the interval."""
+    monkeypatch.setenv("TREADLE_INTERVAL_SECONDS", "300")
+
+    @sensor(job_name="none")
+    def hardly_ever() -> SkipReason:
+        return SkipReason("Nothing new.")
+
+    handler = evaluator(hardly_ever)
+
+    def tick(minute: int) -> str:
+        meter.reset()
+        scheduled = f"2026-11-22T18:{minute:02d}:00Z"
+        answer: dict[str, Any] = handler({"treadle": "tick", "nominal_time": scheduled}, LambdaContext())
+        return str(answer["decision"])
+
+    assert tick(0) == "SKIPPED"
+    for minute in (1, 2):
+        assert tick(minute) == "NOT_DUE"
+        assert (meter.writes, len(meter.reads), meter.read_units) == ([], 1, 1)
 
 
 def test_request_counts_are_within_their_bounds_and_the_cost_model_rests_on_them(
@@ -137,43 +165,70 @@ def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return Log(capsys)
 
 
+@pytest.mark.parametrize(("number", "use"), [(1, RUN), (10, RUN_OF_TEN)], ids=["alone", "in tens"])
 def test_what_a_run_and_its_event_write_to_logs_is_what_the_cost_model_has(
-    log: Log, deployment: Deployment
+    log: Log, deployment: Deployment, number: int, use: Use
 ) -> None:
-    object_event = batch(object_created("incoming/orders.csv", "e1"))
-    event = log.of(lambda: deployment.invoke("sensors/new_objects", object_event))
+    objects = [object_created(f"incoming/orders{index}.csv", f"e{index}") for index in range(number)]
+    event = log.of(lambda: deployment.invoke("sensors/new_objects", batch(*objects)))
     dispatched = log.of(deployment.dispatch_pending)
-    queued = the_run(deployment)
+    queued = deployment.stores.runs.list_by_sensor("new_objects", number)
     launched = log.of(deployment.launch_queued)
-    started = the_run(deployment)
-    stop = str((started.started_at or 0) + 1_000)
-    recorded = log.of(
-        lambda: deployment.invoke("engine/record", batch(deployment.changed(started, "RUNNING"))),
-        lambda: deployment.invoke("engine/record", batch(deployment.changed(started, "SUCCEEDED", stop))),
-    )
+    started = [deployment.stores.runs.get(run.run_id) or run for run in queued]
+    ends = [deployment.changed(run, "SUCCEEDED", str((run.started_at or 0) + 1_000)) for run in started]
+    recorded = log.of(lambda: deployment.invoke("engine/record", batch(*ends)))
+    ended = [deployment.stores.runs.get(run.run_id) or run for run in queued]
     # As in the model: one batch of the stream has the queued and the started run.
-    first = [change(queued, {}), change(started, queued.reached)]
-    last = [change(the_run(deployment), started.reached)]
+    first = [change(run, {}) for run in queued]
+    first += [change(after, before.reached) for after, before in zip(started, queued, strict=True)]
+    last = [change(after, before.reached) for after, before in zip(ended, started, strict=True)]
     published = log.of(
         lambda: deployment.invoke("engine/publish", {"Records": first}),
         lambda: deployment.invoke("engine/publish", {"Records": last}),
     )
 
-    assert event == pytest.approx(EVENT.log_bytes, rel=0.05)
-    assert dispatched + launched + recorded + published == pytest.approx(RUN.log_bytes, rel=0.05)
+    assert [run.status for run in ended] == [DagsterRunStatus.SUCCESS] * number
+    if number == 1:
+        assert event == pytest.approx(EVENT.log_bytes, rel=0.05)
+    written = (dispatched + launched + recorded + published) / number
+    assert written == pytest.approx(use.log_bytes, rel=0.05)
 
 
 def test_what_an_idle_tick_writes_to_logs_is_what_the_cost_model_has(
     log: Log, deployment: Deployment
 ) -> None:
+    """The reason of a skipped tick is logged when it is another one than before."""
+    reasons = iter(["Nothing new.", "Nothing new.", "Nothing new.", "No answer.", "Nothing new."])
+
     @sensor(job_name="none")
     def idle() -> SkipReason:
-        return SkipReason("Nothing new after 17 checks.")
+        return SkipReason(next(reasons))
 
-    deployment.setenv(TREADLE_KIND="schedule", TREADLE_PAUSE_AFTER="10")
+    deployment.setenv(TREADLE_KIND="schedule", TREADLE_PAUSE_AFTER="10", TREADLE_INTERVAL_SECONDS="0")
     deployment.handlers["idle"] = evaluator(idle)
 
-    tick = {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"}
-    written = log.of(lambda: deployment.invoke("idle", tick))
+    def tick(minute: int) -> int:
+        scheduled = {"treadle": "tick", "nominal_time": f"2026-11-22T18:{minute:02d}:00Z"}
+        return log.of(lambda: deployment.invoke("idle", scheduled))
 
-    assert written == pytest.approx(IDLE_TICK.log_bytes, rel=0.05)
+    written = [tick(minute) for minute in range(5)]
+
+    assert [each > IDLE_TICK.log_bytes for each in written] == [True, False, False, True, True]
+    assert set(written[1:3]) == {IDLE_TICK.log_bytes}
+
+
+def test_operators_tick_is_logged_although_its_reason_is_the_one_before(
+    log: Log, deployment: Deployment
+) -> None:
+    @sensor(job_name="none")
+    def idle() -> SkipReason:
+        return SkipReason("Nothing new.")
+
+    deployment.setenv(TREADLE_KIND="schedule", TREADLE_PAUSE_AFTER="10", TREADLE_INTERVAL_SECONDS="0")
+    deployment.handlers["idle"] = evaluator(idle)
+    tick = {"treadle": "tick", "nominal_time": "2026-11-22T18:00:00Z"}
+
+    log.of(lambda: deployment.invoke("idle", tick))
+    written = log.of(lambda: deployment.invoke("idle", {"treadle": "tick", "at_once": True}))
+
+    assert written > IDLE_TICK.log_bytes

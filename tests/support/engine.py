@@ -186,9 +186,9 @@ class EngineHarness:
             self.launches, allowed, self.bus, limits=limits, chunks=self.chunks, workers=self.workers
         )
 
-    def launcher(self) -> Launcher:
+    def launcher(self, *, workers: int = 1) -> Launcher:
         """Return the launcher."""
-        return self.engine.launcher(self.launches, self.jobs, self.targets)
+        return self.engine.launcher(self.launches, self.jobs, self.targets, workers=workers)
 
     def reconciler(self, *, limits: Limits = NO_LIMITS, **options: Any) -> Reconciler:
         """Return the reconciler; options are those of the assembly."""

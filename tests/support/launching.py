@@ -1,5 +1,7 @@
 """A run that waits for LAUNCH, and its message."""
 
+from dataclasses import replace
+
 from tests.support.engine import JOB, RUN_IDS, EngineHarness
 from treadle.definitions.errors import LaunchError
 from treadle.engine.messages import LaunchRequest
@@ -29,6 +31,15 @@ def queue_run(harness: EngineHarness) -> Run:
     )
     harness.tables.runs[RUN_ID] = run
     return run
+
+
+def queue_runs(harness: EngineHarness, number: int) -> list[LaunchRequest]:
+    """Return the messages of so many runs that DISPATCH has just recorded."""
+    template = queue_run(harness)
+    del harness.tables.runs[RUN_ID]
+    runs = [replace(template, run_id=RUN_IDS.keyed("watch", f"k{each}")) for each in range(number)]
+    harness.tables.runs.update({run.run_id: run for run in runs})
+    return [LaunchRequest.of(run) for run in runs]
 
 
 def launch(harness: EngineHarness, attempt: int = 1) -> Outcome:

@@ -14,7 +14,7 @@ from treadle.engine.outcomes import Outcome
 from treadle.engine.tick.evaluation import Budget
 from treadle.integrations.s3 import S3Selection, S3SensorDefinition, StartFrom
 from treadle.integrations.s3.inspection import SelectedObjects
-from treadle.model.deployment import DeployedSensor
+from treadle.model.deployment import DeployedSensor, Subscription
 from treadle.model.ticks import Tick
 from treadle.operate.explain import Explainer, Subject
 from treadle.operate.explanation import Explanation
@@ -58,6 +58,7 @@ class S3Engine:
     default_status: DefaultSensorStatus = DefaultSensorStatus.RUNNING
     kind: str = "s3"
     settings: Mapping[str, str] = field(default_factory=dict)
+    subscription: Subscription | None = None
     health: InMemoryHealth = field(default_factory=InMemoryHealth)
     dead_letters: InMemoryDeadLetters = field(default_factory=InMemoryDeadLetters)
     objects: InMemoryObjects = field(init=False)
@@ -122,7 +123,7 @@ class S3Engine:
         """Return the explanation of a subject."""
         harness = self.harness
         deployed = DeployedSensor(SENSOR, self.kind, "", self.jobs, self.default_status, INTERVAL)
-        sensors = [replace(deployed, settings=self.settings)]
+        sensors = [replace(deployed, settings=self.settings, subscription=self.subscription)]
         destinations = [Destination(f"sensor {SENSOR}", "arn:queue", InMemoryQueue())]
         why = Explainer(
             InMemoryDeployment(sensors),

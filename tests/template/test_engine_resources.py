@@ -12,6 +12,7 @@ from tests.template.shared import KEYS, names, written_metrics
 from tests.template.shared import transformed as handed_on
 from treadle.adapters.parameters import CHANGES, changed_entry
 from treadle.adapters.status_events import parse_status_change
+from treadle.definitions.event_pattern import EventPattern
 from treadle.engine.publish.bus_events import (
     ASSET_MATERIALIZATION_REPORT,
     ASSET_MATERIALIZED,
@@ -149,7 +150,7 @@ STATUS_SAMPLES = {
 
 
 @pytest.mark.parametrize("name", STATUS_SAMPLES)
-def test_status_rule_takes_all_of_its_kind_and_hands_on_what_record_reads(name: str) -> None:
+def test_status_rule_takes_its_kind_and_hands_on_what_record_reads(name: str) -> None:
     """What a run was given, and has given, stays out of queues and logs."""
     source, detail_type = STATUS_SAMPLES[name]
     (target,) = RULES[name]["Targets"]
@@ -195,6 +196,59 @@ def test_record_receives_what_is_reported_and_what_other_engines_publish_of_asse
         ASSET_OBSERVATION_REPORT,
     ]
     assert joined["detail-type"] == [ASSET_MATERIALIZED, ASSET_OBSERVED]
+
+
+FIRST, SECOND = (f"6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e-{attempt}" for attempt in (1, 2))
+"""The names of a run's first two attempts at their target."""
+OTHER = "0d9f3f3c-2f0c-4a57-8a4e-7d0f6a1b2c31"
+"""The name of an execution that others started."""
+
+NEWS: list[tuple[str, dict[str, Any], bool]] = [
+    *(
+        ("StepFunctionsRule", {"name": name, "status": status, "redriveCount": redrives}, is_news)
+        for name, status, redrives, is_news in (
+            (FIRST, "RUNNING", 0, False),
+            (FIRST, "RUNNING", 1, True),
+            (FIRST, "SUCCEEDED", 0, True),
+            (FIRST, "FAILED", 0, True),
+            (FIRST, "TIMED_OUT", 0, True),
+            (FIRST, "ABORTED", 0, True),
+            (FIRST, "PENDING_REDRIVE", 0, True),
+            (SECOND, "RUNNING", 0, True),
+            (OTHER, "RUNNING", 0, True),
+        )
+    ),
+    *(
+        ("BatchRule", {"jobName": name, "status": status, "attempts": attempts}, is_news)
+        for name in (FIRST, OTHER)
+        for status, attempts, is_news in (
+            ("SUBMITTED", [], True),
+            ("PENDING", [], False),
+            ("RUNNABLE", [], False),
+            ("STARTING", [], False),
+            ("RUNNING", [], False),
+            ("RUNNING", [{"startedAt": 1, "stoppedAt": 2, "container": {"exitCode": 1}}], True),
+            ("SUCCEEDED", [], True),
+            ("FAILED", [], True),
+        )
+    ),
+    ("EcsRule", {"group": FIRST, "startedBy": FIRST, "lastStatus": "RUNNING"}, True),
+    ("EcsRule", {"group": FIRST, "startedBy": FIRST, "lastStatus": "PENDING"}, False),
+    ("EcsRule", {"group": FIRST, "startedBy": FIRST, "lastStatus": "STOPPED"}, True),
+    ("EcsRule", {"group": "service:web", "lastStatus": "STOPPED"}, False),
+    ("GlueRule", {"jobName": "load", "jobRunId": "jr_1", "state": "SUCCEEDED"}, True),
+]
+
+
+@pytest.mark.parametrize(("name", "detail", "is_news"), NEWS)
+def test_status_rule_takes_what_says_more_than_launch_has_recorded(
+    name: str, detail: dict[str, Any], is_news: bool
+) -> None:
+    """LAUNCH records the start, and finds a lost one by its name for 89 days; ECS forgets it within the hour."""
+    source, detail_type = STATUS_SAMPLES[name]
+    event = {"source": source, "detail-type": detail_type, "detail": detail}
+
+    assert EventPattern(RULES[name]["EventPattern"]).matches(event) is is_news
 
 
 def test_each_kind_of_target_that_reports_has_a_rule() -> None:

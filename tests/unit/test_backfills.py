@@ -34,6 +34,7 @@ from treadle.model.targets import JobSettings
 from treadle.operate.backfills import MAX_CONTENT_BYTES, BackfillChange, BackfillOperations
 from treadle.operate.runs import RunOperations
 from treadle.testing.backfills import InMemoryBackfillStore
+from treadle.testing.faults import Faults, faulty
 from treadle.testing.stores import InMemoryStores
 from treadle.testing.system import InMemoryQueue, VirtualClock
 
@@ -93,6 +94,22 @@ class Deployment:
 @pytest.fixture
 def there() -> Deployment:
     return Deployment()
+
+
+def test_runs_of_a_slice_are_created_25_at_a_time(there: Deployment) -> None:
+    faults = Faults()
+    runs = faulty(there.stores.runs, "RunStore", faults)
+    backfiller = Backfiller(there.stores.backfills, runs, there.launches, there.jobs, RUN_IDS, there.clock)
+    name = there.start(60)
+
+    faults.run("DISPATCH", lambda: backfiller.advance(name, there.clock.now() + 60_000))
+
+    assert [(call.method, call.size) for call in faults.calls] == [
+        ("create_many", 25),
+        ("create_many", 25),
+        ("create_many", 10),
+    ]
+    assert len(there.runs()) == len(there.launches.messages) == 60
 
 
 def test_each_partition_gets_one_run(there: Deployment) -> None:

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from tests.support.engine import JOB, EngineHarness
-from treadle import AssetKey, DagsterRunStatus, asset_sensor, run_status_sensor, sensor
+from treadle import (
+    AssetKey,
+    JobDefinition,
+    build_batch_sensor_context,
+    deadline_sensor,
+    multi_asset_sensor,
+    s3_sensor,
+    sensor,
+)
 from treadle.definitions.batch_contexts import BatchSensorContext
 from treadle.definitions.bus_event import EventBridgeEvent
 from treadle.definitions.errors import DagsterInvalidDefinitionError, InvalidResultError, StoreThrottledError
@@ -359,8 +367,8 @@ def test_object_keeps_its_names_its_times_and_its_group() -> None:
     ("decorator", "options"),
     [
         (sensor, {}),
-        (run_status_sensor, {"run_status": DagsterRunStatus.SUCCESS}),
-        (asset_sensor, {"asset_key": AssetKey("orders")}),
+        (multi_asset_sensor, {"monitored_assets": [AssetKey("orders")]}),
+        (deadline_sensor, {"job": JobDefinition("load"), "within": LONG}),
     ],
 )
 def test_other_kinds_of_sensors_refuse_batches(
@@ -368,3 +376,15 @@ def test_other_kinds_of_sensors_refuse_batches(
 ) -> None:
     with pytest.raises(TypeError, match="unexpected keyword argument 'batch'"):
         decorator(batch=Batch(), **options)
+
+
+def test_batch_of_objects_is_evaluated_in_a_test() -> None:
+    @s3_sensor("incoming", job=JobDefinition("load"), batch=Batch())
+    def together(context: BatchSensorContext) -> RunRequest:
+        return RunRequest("k", {"keys": [each.key for each in context.items]})
+
+    stored = S3Object("incoming", "a", "e", "null", 1, from_millis(1_795_370_400_123))
+
+    data = together.evaluate_tick(build_batch_sensor_context([stored]))
+
+    assert [each.run_config for each in data.run_requests] == [{"keys": ["a"]}]

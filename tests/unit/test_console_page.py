@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from treadle.console.pages import STATIC, pages
+from treadle.model.deployment import BATCH_KINDS
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / ".tools" / "console" / "node_modules"
@@ -134,3 +135,9 @@ def test_modules_do_not_import_each_other_in_a_cycle() -> None:
 def sources(path: Path) -> list[str]:
     """Return what a module imports from."""
     return re.findall(r"^(?:import .*?|\} )from '([^']+)';$", path.read_text(), flags=re.MULTILINE)
+
+
+def test_page_shows_the_batches_of_each_kind_that_may_have_them() -> None:
+    [kinds] = re.findall(r"const KINDS = \[(.*)\];", (STATIC / "pages" / "batches.js").read_text())
+
+    assert set(re.findall(r"'(\w+)'", kinds)) == BATCH_KINDS

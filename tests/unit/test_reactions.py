@@ -6,13 +6,15 @@ from typing import Any, cast
 
 from tests.support.counting_runs import CountingRuns
 from tests.support.dispatching import committed, dispatch
-from tests.support.engine import EngineHarness
+from tests.support.engine import JOB, EngineHarness
 from treadle.bootstrap.inbox import Inbox
 from treadle.engine.dispatch.dispatcher import Dispatcher
+from treadle.engine.dispatch.reactions import ReactionNotes
 from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_stream
 from treadle.model.runs import Run
 from treadle.model.ticks import Tick
 from treadle.testing.bus import InMemoryBus
+from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryRunStore
 
 
@@ -31,10 +33,9 @@ def reactions(harness: EngineHarness) -> list[list[str]]:
     return [[each.tick_id for each in run.reactions] for run in harness.tables.runs.values()]
 
 
-def dispatcher_on(harness: EngineHarness, runs: CountingRuns) -> Dispatcher:
-    made = harness.dispatcher()
-    made._runs = runs
-    return made
+def dispatcher_on(harness: EngineHarness, runs: InMemoryRunStore) -> Dispatcher:
+    grants = FixedGrants({"watch": frozenset({JOB})})
+    return harness.engine_with(runs=runs).dispatcher(harness.launches, grants, harness.bus)
 
 
 def test_reactions_of_a_batch_are_read_and_written_together(harness: EngineHarness) -> None:
@@ -42,12 +43,9 @@ def test_reactions_of_a_batch_are_read_and_written_together(harness: EngineHarne
     store = CountingRuns(harness.tables)
     dispatcher = dispatcher_on(harness, store)
 
-    noted = dispatcher.note_reactions(ticks)
-    for tick in ticks:
-        dispatcher.dispatch(tick, is_reaction_noted=tick.tick_id in noted)
+    dispatcher.dispatch_many(ticks)
 
     ids = [tick.tick_id for tick in ticks]
-    assert noted == set(ids)
     assert reactions(harness) == [[ids[0], ids[3]], [ids[1]], [ids[2]]]
     assert store.called == ["get_many", "replace_many of 3"]
 
@@ -60,11 +58,9 @@ def test_run_that_others_change_meanwhile_gets_its_reaction_with_the_tick(harnes
     )
     dispatcher = dispatcher_on(harness, store)
 
-    noted = dispatcher.note_reactions(ticks)
-    assert noted == {tick.tick_id for tick in ticks if tick is not ticks[1]}
-    for tick in ticks:
-        dispatcher.dispatch(tick, is_reaction_noted=tick.tick_id in noted)
+    dispatcher.dispatch_many(ticks)
 
+    assert store.called == ["get_many", "replace_many of 3", "get"]
     assert [len(each) for each in reactions(harness)] == [2, 1, 1]
 
 
@@ -72,7 +68,7 @@ def test_reaction_is_noted_once_however_often_its_batch_is_delivered(harness: En
     _, ticks = reacting(harness)
 
     for _ in range(3):
-        harness.dispatcher().note_reactions(ticks)
+        ReactionNotes(harness.runs).note_many(ticks)
 
     assert [len(each) for each in reactions(harness)] == [2, 1, 1]
 
@@ -82,10 +78,9 @@ def test_ticks_without_a_run_here_are_left_to_their_own_dispatch(harness: Engine
     elsewhere = replace(ticks[0], acted_on="of-another-stack/1/0/SUCCESS")
     plain = replace(ticks[1], acted_on=None)
 
-    assert harness.dispatcher().note_reactions([elsewhere, plain, *ticks[2:]]) == {
-        tick.tick_id for tick in ticks[2:]
-    }
-    assert harness.dispatcher().note_reactions([ticks[0]]) == frozenset()
+    notes = ReactionNotes(harness.runs)
+    assert notes.note_many([elsewhere, plain, *ticks[2:]]) == {tick.tick_id for tick in ticks[2:]}
+    assert notes.note_many([ticks[0]]) == frozenset()
 
 
 class NeverTogether(InMemoryRunStore):
@@ -99,8 +94,7 @@ def test_batch_whose_reactions_cannot_be_noted_together_is_dispatched_all_the_sa
     harness: EngineHarness,
 ) -> None:
     _, ticks = reacting(harness)
-    dispatcher = harness.dispatcher()
-    dispatcher._runs = NeverTogether(harness.tables)
+    dispatcher = dispatcher_on(harness, NeverTogether(harness.tables))
     read: list[str] = []
     by_id = {tick.tick_id: tick for tick in ticks}
 

@@ -1,5 +1,7 @@
 """Rehearsals of event ticks, by what is recorded of their events; and the masks of exported ticks."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,13 @@ from tests.support.rehearsal import (
 )
 from treadle import AssetMaterialization
 from treadle.definitions.status import DagsterRunStatus
+from treadle.model.deployment import DeployedSensor, Subscription
+from treadle.model.registry import KeptEntry, RegistryCopy
 from treadle.model.runs import Failure
+from treadle.model.targets import JobSettings
 from treadle.operate.masks import MASK, Masks
 from treadle.testing import TreadleInstance
+from treadle.testing.registry import job_text
 
 ALL = "new,missing,changed,cursor,error,recovered,unrehearsed"
 
@@ -357,3 +363,184 @@ def test_damaged_line_of_a_file_is_refused(tmp_path: Path, damage: str) -> None:
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert "cannot be read as recorded ticks" in result.stderr
+
+
+RUNS_TOGETHER = """
+from treadle import Batch, DagsterRunStatus, JobDefinition, RunRequest, run_status_sensor
+
+
+@run_status_sensor(
+    DagsterRunStatus.FAILURE,
+    monitored_jobs=[JobDefinition("load")],
+    request_job=JobDefinition("repair"),
+    batch=Batch(size=2, by=lambda each: each.dagster_run.run_config["table"][0]),
+)
+def watch(context):
+    if any("bad" in each.dagster_run.run_config["table"] for each in context.items):
+        raise ValueError("no such table")
+    return RunRequest(run_config={context.by: [each.dagster_run.run_config["table"] for each in context.items]})
+"""
+LOAD = JobSettings("load", "step_functions", "arn:aws:states:us-east-1:123456789012:stateMachine:load", "-")
+OF_LOADS = Subscription(jobs=("load",))
+
+MANY_LOADS = """
+from treadle import RunRequest, sensor
+
+
+@sensor(job_name="load")
+def watch(context):
+    return [RunRequest(table, {"table": table}) for table in TABLES]
+"""
+
+
+def failed_together(code: str, *tables: str) -> TreadleInstance:
+    """Return the history of a sensor that has seen the loads of some tables fail."""
+    loads = sensor_of(MANY_LOADS.replace("TABLES", repr(tables)))
+    loads.name = "loads"
+    instance = TreadleInstance([loads, sensor_of(code)])
+    for run in instance.tick("loads").runs:
+        instance.clock.advance(1)
+        instance.finish_run(run, DagsterRunStatus.FAILURE, Failure("Bad", "no such table"))
+    return instance
+
+
+def batched(kind: str, subscription: Subscription | None = None) -> DeployedSensor:
+    return replace(deployed(kind), subscription=subscription)
+
+
+def test_batch_of_run_statuses_is_rehearsed_from_its_manifest_and_the_runs(tmp_path: Path) -> None:
+    instance = failed_together(RUNS_TOGETHER, "a1", "b1", "a2", "b2", "a3")
+    export(instance, tmp_path / "ticks", batched("run_status", OF_LOADS))
+    write_project(tmp_path, RUNS_TOGETHER)
+    unchanged = rehearsed(tmp_path, "--fail-on", ALL)
+    of_stores = over_stores(tmp_path, instance, batched("run_status", OF_LOADS))
+    write_project(
+        tmp_path,
+        RUNS_TOGETHER.replace('"]] for', '"].upper()] for').replace('["table"] for', '["table"].upper() for'),
+    )
+
+    changed = rehearsed(tmp_path)
+
+    assert (unchanged["failed_on"], unchanged["requests"]) == ([], {"same": 2})
+    assert [(each.problem, each.differences, each.same_requests) for each in of_stores] == [(None, (), 1)] * 2
+    changes = [each["differences"][0]["changes"] for each in changed["found"]]
+    assert [(each["field"], each["after"]) for [each, *_] in changes] == [
+        ("run_config.a[0]", '"A1"'),
+        ("run_config.b[0]", '"B1"'),
+    ]
+
+
+def test_runs_of_a_batch_are_found_among_those_of_all_registered_jobs(tmp_path: Path) -> None:
+    instance = failed_together(RUNS_TOGETHER, "a1", "a2")
+    instance._stores.registry.replace(RegistryCopy("e", {"jobs/load": KeptEntry(job_text("shop", LOAD), 1)}))
+    write_project(tmp_path, RUNS_TOGETHER)
+
+    [found] = over_stores(tmp_path, instance, batched("run_status", Subscription()))
+
+    assert (found.problem, found.same_requests) == (None, 1)
+
+
+def test_batch_whose_runs_are_gone_cannot_be_rehearsed(tmp_path: Path) -> None:
+    instance = failed_together(RUNS_TOGETHER, "a1", "a2")
+    gone = next(iter(instance.runs(lambda run: run.run_key == "a1")))
+    del instance._tables.runs[gone.run_id]
+    write_project(tmp_path, RUNS_TOGETHER)
+
+    [found] = over_stores(tmp_path, instance, batched("run_status", OF_LOADS))
+
+    assert found.problem == "1 of its 2 items cannot be found any more"
+
+
+def test_batch_that_failed_or_set_an_item_aside_says_so(tmp_path: Path) -> None:
+    instance = failed_together(RUNS_TOGETHER, "bad", "b")
+    for _ in range(8):
+        instance.clock.advance(1_800)
+        instance.reconcile()
+    write_project(tmp_path, RUNS_TOGETHER)
+
+    found = over_stores(tmp_path, instance, batched("run_status", OF_LOADS))
+
+    problems = [each.problem for each in found]
+    failed = "it failed, and which items it had is not recorded: they waited for a later batch"
+    aside = "it set an item aside, at which the function failed"
+    assert (problems.count(failed), problems.count(aside), problems.count(None)) == (5, 1, 1)
+    assert sum(each.same_requests for each in found) == 1
+
+
+def test_batch_with_a_hidden_field_cannot_be_rehearsed_from_a_file(tmp_path: Path) -> None:
+    instance = failed_together(RUNS_TOGETHER, "a1", "a2")
+    export(instance, tmp_path / "ticks", batched("run_status", OF_LOADS), "table")
+    write_project(tmp_path, RUNS_TOGETHER)
+
+    assert problems(rehearsed(tmp_path)) == ["a field of its event is masked"]
+    [batch] = [
+        json.loads(line)["batch"] for line in (tmp_path / "ticks/watch.jsonl").read_text().splitlines()[1:]
+    ]
+    assert [each["run"]["run_config"] for each in batch["items"]] == [{"table": MASK}] * 2
+
+
+def test_batch_of_a_sensor_that_has_none_any_more_cannot_be_rehearsed(tmp_path: Path) -> None:
+    instance = failed_together(RUNS_TOGETHER, "a1", "a2")
+    export(instance, tmp_path / "ticks", batched("run_status", OF_LOADS))
+    write_project(tmp_path, RUNS)
+
+    assert problems(rehearsed(tmp_path)) == ["it evaluated a batch, and the sensor has none any more"]
+
+
+def test_event_that_would_wait_for_a_batch_now_cannot_be_rehearsed(tmp_path: Path) -> None:
+    failed_run(tmp_path, RUNS)
+    write_project(tmp_path, RUNS_TOGETHER)
+
+    assert problems(rehearsed(tmp_path)) == ["what it evaluates would wait for a batch now"]
+
+
+ASSETS_TOGETHER = """
+from treadle import AssetKey, Batch, RunRequest, asset_sensor
+
+
+@asset_sensor(asset_key=AssetKey(["shop", "orders"]), job_name="load", batch=Batch(size=2))
+def watch(context):
+    return RunRequest(run_config={"days": [each.partition_key for each in context.items]})
+"""
+
+
+def test_batch_of_materializations_is_rehearsed_from_its_manifest(tmp_path: Path) -> None:
+    instance = TreadleInstance([sensor_of(ASSETS_TOGETHER)])
+    for day in ("2026-11-01", "2026-11-02", "2026-11-03", "2026-11-04"):
+        instance.clock.advance(1)
+        instance.report_runless_asset_event(AssetMaterialization(["shop", "orders"], partition=day))
+    export(instance, tmp_path / "ticks", batched("asset", Subscription(assets=("shop/orders",))))
+    write_project(tmp_path, ASSETS_TOGETHER)
+    unchanged = rehearsed(tmp_path, "--fail-on", ALL)
+    write_project(
+        tmp_path, ASSETS_TOGETHER.replace("for each in context.items", "for each in context.items[:1]")
+    )
+
+    assert (unchanged["failed_on"], unchanged["requests"]) == ([], {"same": 2})
+    assert kinds(rehearsed(tmp_path)) == ["changed", "changed"]
+
+
+EVENTS_TOGETHER = """
+from treadle import Batch, RunRequest, event_sensor
+
+
+@event_sensor(pattern={"source": ["shop"]}, job_name="load", batch=Batch(size=1))
+def watch(context):
+    return RunRequest()
+"""
+DELETED = "the content of its items is not recorded: it is deleted once their batch is committed"
+
+
+def test_batch_of_events_cannot_be_rehearsed_and_says_why(tmp_path: Path) -> None:
+    instance = TreadleInstance([sensor_of(EVENTS_TOGETHER)])
+    instance.put_event("shop", "Order Placed", {"order": 1})
+    lines = export(instance, tmp_path / "ticks", deployed("event"))
+    write_project(tmp_path, EVENTS_TOGETHER)
+    found = problems(rehearsed(tmp_path))
+    # As an earlier version exported it.
+    for each in lines[1:]:
+        each["problem"] = each.pop("batch")
+    (tmp_path / "ticks/watch.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+
+    assert found == [DELETED]
+    assert problems(rehearsed(tmp_path)) == ["the content of its batch is not recorded"]

@@ -244,10 +244,11 @@ def test_scheduled_time_from_before_1970_is_recorded_as_the_first_that_can_be(
     assert harness.state().last_scheduled_for == 0
 
 
-def test_last_scheduled_time_that_lies_ahead_is_forgotten(harness: EngineHarness) -> None:
+@pytest.mark.parametrize("interval", [60, 300])
+def test_last_scheduled_time_that_lies_ahead_is_forgotten(harness: EngineHarness, interval: int) -> None:
     harness.tables.sensors["watch"] = SensorState("watch", epoch=3, last_scheduled_for=NOON + 86_400_000)
 
-    outcome = harness.leased(sensor_of(keyless), interval=60).tick(None, Budget())
+    outcome = harness.leased(sensor_of(keyless), interval=interval).tick(None, Budget())
 
     assert outcome.decision is Decision.SUCCESS
     assert harness.state().last_scheduled_for == NOON

@@ -15,11 +15,13 @@ from treadle.engine.identity import timestamp
 from treadle.engine.tick.evaluation import Budget
 from treadle.engine.tick.scheduled_ticks import TickSettings
 from treadle.integrations.s3.definition import S3SensorDefinition
-from treadle.model.batches import by_key
+from treadle.model.batches import BatchItem, by_key
+from treadle.model.deployment import Subscription
 from treadle.operate.explanation import Explanation
 from treadle.testing.system import VirtualClock
 
 KEYS = ("in/a.csv", "in/b.csv")
+STREAM = "arn:aws:kinesis:us-east-1:123456789012:stream/orders"
 LONG = Batch(size=9, within=timedelta(minutes=5))
 
 
@@ -157,3 +159,24 @@ def test_run_key_names_an_item(s3_engine: S3Engine) -> None:
     [first, _] = next(iter(s3_engine.harness.tables.waiting.values())).values()
 
     assert "has waited for a batch" in s3_engine.why(run_key=first.identity).summary
+
+
+@pytest.mark.parametrize(
+    ("identity", "event"),
+    [
+        ("run/1/0/FAILURE", "run/1/0/FAILURE"),
+        (f"{STREAM}/shardId-0:17", "shardId-0:17"),
+        ("orders/run-1/orders", "run-1/orders"),
+    ],
+)
+def test_event_names_a_status_a_record_or_a_materialization(
+    s3_engine: S3Engine, identity: str, event: str
+) -> None:
+    s3_engine.kind, s3_engine.settings = "stream", {"TREADLE_STREAM_ARN": STREAM}
+    s3_engine.subscription = Subscription(assets=("items", "orders"))
+    s3_engine.harness.stores.batches.accept(SENSOR, [BatchItem(identity, "", 1, 1, '"x"')])
+
+    found = s3_engine.why(event=event)
+
+    assert found.steps[0].detail == f"{identity} was accepted for a batch"
+    assert s3_engine.why(event="another").summary.startswith("No record another was evaluated")

@@ -14,6 +14,16 @@ EVENT: dict[str, Any] = {
 }
 """An event's fields other than its detail."""
 
+_NEWS: dict[str, Any] = {
+    "detail": {
+        "$or": [
+            {"status": [{"anything-but": "RUNNING"}]},
+            {"count": [{"numeric": [">", 0]}]},
+            {"name": [{"anything-but": {"suffix": "-1"}}]},
+        ]
+    }
+}
+
 CASES: tuple[tuple[dict[str, Any], dict[str, Any], bool], ...] = (
     # Pattern, detail, whether it matches.
     ({"source": ["shop.orders"]}, {}, True),
@@ -75,4 +85,12 @@ CASES: tuple[tuple[dict[str, Any], dict[str, Any], bool], ...] = (
     ({"$or": [{"source": ["other"]}, {"detail": {"a": ["x"]}}]}, {"a": "x"}, True),
     ({"$or": [{"source": ["other"]}, {"detail": {"a": ["x"]}}]}, {"a": "y"}, False),
     ({"detail": {"b": [1], "$or": [{"a": ["x"]}, {"c": ["x"]}]}}, {"b": 1, "c": "x"}, True),
+    # As in the engine's status rules.
+    ({"detail": {"a": {"b": [{"exists": True}]}}}, {"a": [{"b": 1}]}, True),
+    ({"detail": {"a": {"b": [{"exists": True}]}}}, {"a": []}, False),
+    (_NEWS, {"status": "RUNNING", "count": 0, "name": "x-1"}, False),
+    (_NEWS, {"status": "RUNNING", "count": None, "name": "x-1"}, False),
+    (_NEWS, {"status": "RUNNING", "count": 0, "name": "x-2"}, True),
+    (_NEWS, {"status": "RUNNING", "count": 1, "name": "x-1"}, True),
+    (_NEWS, {"status": "FAILED", "count": 0, "name": "x-1"}, True),
 )

@@ -72,6 +72,7 @@ from treadle.definitions.run_config import RunConfig as RunConfig
 from treadle.definitions.run_config_schema import validate_run_config as validate_run_config
 from treadle.definitions.run_events import DagsterEvent as DagsterEvent
 from treadle.definitions.run_events import DagsterEventType as DagsterEventType
+from treadle.definitions.run_events import RunStatusEvent as RunStatusEvent
 from treadle.definitions.run_status import CodeLocationSelector as CodeLocationSelector
 from treadle.definitions.run_status import JobSelector as JobSelector
 from treadle.definitions.run_status import RepositorySelector as RepositorySelector

@@ -39,6 +39,11 @@ MAPPINGS = (
     "https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html"
 )
 
+LEVELS = (
+    "AWS Lambda developer guide, Log-level filtering: "
+    "https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html"
+)
+
 VISIBILITY_SECONDS = 30
 
 HOPS, LIMIT = 24, 16
@@ -66,6 +71,22 @@ def handler(event, context):
 FAILING = "def handler(event, context):\n    raise ValueError('on purpose')\n"
 GIVEN_UP = {"treadle": "deadline", "sensor": "late_load", "nominal_time": "2026-11-22T06:00:00Z"}
 GIVEN_UP_SECONDS = 120
+
+PRINTING = """
+import json
+
+
+def handler(event, context):
+    # As Powertools prints a decision and a metric.
+    stamp = "2026-11-22 18:00:00,123+0000"
+    print(json.dumps({"level": "INFO", "message": "idle", "timestamp": stamp, "decision": "SKIPPED"}))
+    of = {"Namespace": "verify", "Dimensions": [["service"]], "Metrics": [{"Name": "Ticks", "Unit": "Count"}]}
+    embedded = {"Timestamp": 1795370400123, "CloudWatchMetrics": [of]}
+    print(json.dumps({"_aws": embedded, "service": "verify", "Ticks": [1.0]}))
+    return {}
+"""
+"""A function that writes two lines to its log."""
+LOGGED_SECONDS = 120
 
 NOTHING = "def handler(event, context):\n    return {}\n"
 
@@ -239,6 +260,58 @@ def short_visibility(_: Account) -> Part:
     )
 
 
+def json_logs(account: Account) -> Part:
+    """Return a function that logs as JSON, without Lambda's own lines about an invocation that succeeded."""
+    writing = ("logs:CreateLogStream", "logs:PutLogEvents")
+    return template(
+        {
+            "Logs": {
+                "Type": "AWS::Logs::LogGroup",
+                "Properties": {"LogGroupName": f"{account.path}/json", "RetentionInDays": 1},
+            },
+            "Role": role_of_functions(statement(writing, arn_of("Logs"))),
+            "Function": function(
+                PRINTING,
+                "Role",
+                LoggingConfig={
+                    "LogGroup": ref("Logs"),
+                    "LogFormat": "JSON",
+                    "ApplicationLogLevel": "INFO",
+                    "SystemLogLevel": "WARN",
+                },
+            ),
+        },
+        {"Function": ref("Function"), "Logs": ref("Logs")},
+    )
+
+
+def kept_lines(lab: Lab) -> str:
+    """Invoke the function, and read its log once the last line is there."""
+    lab.invoke(lab.outputs["Function"], {})
+    logs = lab.client("logs")
+
+    def read() -> list[str]:
+        found = logs.filter_log_events(logGroupName=lab.outputs["Logs"])["events"]
+        return [str(each["message"]) for each in found]
+
+    def arrived() -> list[dict[str, Any]] | None:
+        lines = [json.loads(text) for text in read() if text.startswith("{")]
+        own = [line for line in lines if "_aws" in line or "decision" in line]
+        return own if len(own) == 2 else None
+
+    own = lab.eventually(arrived, LOGGED_SECONDS)
+    if own is None:
+        raise DidNotHoldError(f"of the two lines, the log has {read()} after {LOGGED_SECONDS} s")
+    lab.sleep(QUIET_SECONDS)
+    texts = read()
+    if len(texts) > len(own):
+        raise DidNotHoldError(f"Lambda's own lines are there as well: {texts}")
+    fields = sorted({name for line in own for name in line})
+    return (
+        f"both lines and nothing else, {sum(map(len, texts))} characters, with the fields {', '.join(fields)}"
+    )
+
+
 def refused_mapping(lab: Lab) -> str:
     """Create a mapping from the queue to the function, which Lambda should refuse."""
     functions = lab.client("lambda")
@@ -304,6 +377,15 @@ CHECKS = (
         given_up_event,
         failing_function,
         not_local="the local cloud sends the record of a destination",
+    ),
+    Check(
+        "json-logs",
+        "With LogFormat: JSON and SystemLogLevel: WARN, a log has the function's lines, those with metrics too, and no others",
+        "whether Lambda's own lines, 320 bytes for each invocation, can be left out (decision 220)",
+        LEVELS,
+        kept_lines,
+        json_logs,
+        not_local="the local cloud has one format of logs",
     ),
     Check(
         "concurrency",

@@ -1,13 +1,11 @@
 """Parses the records of streams, as Lambda receives them."""
 
-import base64
-import binascii
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
+from treadle.definitions.attribute_values import decoded_bytes, plain_attributes
 from treadle.definitions.bounds import unicode_text
 from treadle.definitions.stream_record import StreamRecord
 from treadle.model.records import integer, text
@@ -15,9 +13,6 @@ from treadle.model.records import integer, text
 Json = Mapping[str, Any]
 
 _CHANGES = {"INSERT", "MODIFY", "REMOVE"}
-
-_MOST_DIGITS = 130
-"""More than the magnitude of a number may have in DynamoDB ("Data types" in its developer guide)."""
 
 
 def sequence_number(record: Json) -> str | None:
@@ -47,7 +42,7 @@ def _kinesis(record: Json) -> StreamRecord:
         text(part["partitionKey"]),
         _filled(part["sequenceNumber"]),
         _time(part["approximateArrivalTimestamp"]),
-        _bytes(part["data"]),
+        decoded_bytes(part["data"]),
     )
 
 
@@ -63,9 +58,9 @@ def _dynamodb(record: Json) -> StreamRecord:
         _filled(part["SequenceNumber"]),
         _time(part["ApproximateCreationDateTime"]),
         change=change,
-        keys=_item(part["Keys"]),
-        new=_item(part["NewImage"]) if part.get("NewImage") is not None else None,
-        old=_item(part["OldImage"]) if part.get("OldImage") is not None else None,
+        keys=plain_attributes(part["Keys"]),
+        new=plain_attributes(part["NewImage"]) if part.get("NewImage") is not None else None,
+        old=plain_attributes(part["OldImage"]) if part.get("OldImage") is not None else None,
     )
 
 
@@ -92,53 +87,3 @@ def _time(value: object) -> datetime:
         msg = f"a time is {value!r:.40}; it must be a number"
         raise TypeError(msg)
     return datetime.fromtimestamp(integer(round(value * 1000)) / 1000, UTC)
-
-
-def _item(attributes: Json) -> dict[str, Any]:
-    """Return an item's attributes as plain values ("AttributeValue" in the DynamoDB Streams API reference)."""
-    return {text(name): _value(value) for name, value in attributes.items()}
-
-
-def _value(value: Json) -> Any:
-    [(kind, given)] = value.items()
-    return _KINDS[kind](given)
-
-
-def _number(value: object) -> int | float | Decimal:
-    """Return a number of DynamoDB, which has up to 38 digits, without losing any."""
-    exact = Decimal(text(value))
-    if not exact.is_finite() or abs(exact.adjusted()) > _MOST_DIGITS:
-        msg = f"a number is {value!r:.40}"
-        raise ValueError(msg)
-    if exact == exact.to_integral_value():
-        return int(exact)
-    return float(exact) if Decimal(repr(float(exact))) == exact else exact
-
-
-def _bytes(value: object) -> bytes:
-    try:
-        return base64.b64decode(text(value), validate=True)
-    except binascii.Error as error:
-        msg = f"binary data is not in Base64: {error}"
-        raise ValueError(msg) from error
-
-
-def _bool(value: object) -> bool:
-    if not isinstance(value, bool):
-        msg = f"a truth value is {value!r:.40}"
-        raise TypeError(msg)
-    return value
-
-
-_KINDS: Mapping[str, Callable[[Any], Any]] = {
-    "S": text,
-    "N": _number,
-    "B": _bytes,
-    "BOOL": _bool,
-    "NULL": lambda _: None,
-    "M": _item,
-    "L": lambda values: [_value(each) for each in values],
-    "SS": lambda values: {text(each) for each in values},
-    "NS": lambda values: {_number(each) for each in values},
-    "BS": lambda values: {_bytes(each) for each in values},
-}

@@ -21,7 +21,7 @@ from treadle.definitions.runs import DagsterRun, RunFailure, StepFailure, from_m
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DagsterRunStatus, TickStatus
 from treadle.engine.publish.bus_events import ASSET_MATERIALIZED, asset_recorded, envelope
-from treadle.engine.rehearsal.recorded import RecordedTick
+from treadle.engine.rehearsal.recorded import RecordedBatch, RecordedTick
 from treadle.model.messages import BusEvent
 from treadle.model.ticks import (
     DynamicPartitionsRequestResult,
@@ -151,6 +151,7 @@ def _malformed(path: Path, why: str) -> CommandRefusedError:
 def _line(recorded: RecordedTick, source: TickSource) -> Json:
     tick, masks = recorded.tick, source.masks
     event, problem = _event(recorded.event, source)
+    batch, of_batch = _batch(recorded.batch, source)
     before = masks.masked_text(recorded.cursor_before)
     after = masks.masked_text(recorded.cursor_after)
     if before != recorded.cursor_before:
@@ -181,7 +182,8 @@ def _line(recorded: RecordedTick, source: TickSource) -> Json:
         "last_completion": recorded.last_completion,
         "sensor_started_at": recorded.sensor_started_at,
         "event": event,
-        "problem": recorded.problem or problem,
+        "batch": batch,
+        "problem": recorded.problem or problem or of_batch,
     }
 
 
@@ -204,6 +206,15 @@ def _asset_event(made: ReportedEvent, masks: Masks) -> Json:
         "partition": made.partition,
         "metadata": masks.masked(dict(made.plain_metadata)),
     }
+
+
+def _batch(batch: RecordedBatch | None, source: TickSource) -> tuple[Json | None, str | None]:
+    """Return a batch as JSON, and why its tick cannot be rehearsed by it."""
+    if batch is None:
+        return None, None
+    items = [_event(each, source) for each in batch.items]
+    problem = next((problem for _, problem in items if problem), None)
+    return {"by": batch.by, "run_key": batch.run_key, "items": [each for each, _ in items]}, problem
 
 
 def _event(event: "SensorEvent | None", source: TickSource) -> tuple[Json | None, str | None]:
@@ -273,6 +284,7 @@ def _recorded(line: Json, source: TickSource) -> RecordedTick:
         line["last_completion"],
         line["sensor_started_at"],
         _read_event(line["event"], source) if line["event"] and not line["problem"] else None,
+        _read_batch(line["batch"], source) if line.get("batch") and not line["problem"] else None,
         line["problem"],
     )
 
@@ -298,6 +310,11 @@ def _read_partitions(name: str, deletes: bool, keys: list[str]) -> DynamicPartit
     return DynamicPartitionsRequestResult(
         name, None if deletes else tuple(keys), tuple(keys) if deletes else None
     )
+
+
+def _read_batch(found: Json, source: TickSource) -> RecordedBatch:
+    items: list[Any] = [_read_event(each, source) for each in found["items"]]
+    return RecordedBatch(found["by"], found["run_key"], tuple(items))
 
 
 def _read_event(found: Json, source: TickSource) -> SensorEvent:

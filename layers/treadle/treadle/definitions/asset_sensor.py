@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from treadle.definitions.asset_key import AssetKey
 from treadle.definitions.assets import AssetMaterialized
+from treadle.definitions.bounds import byte_size
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import (
     DagsterInvalidDefinitionError,
@@ -18,6 +20,9 @@ from treadle.definitions.options import SensorOptions, check_options
 from treadle.definitions.results import SensorExecutionData, SkipReason
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import SensorType
+
+if TYPE_CHECKING:
+    from treadle.definitions.item_batches import Batch
 
 AssetFunction = Callable[..., SensorReturnType]
 
@@ -53,6 +58,7 @@ class AssetSensorDefinition(SensorDefinition):
         asset_key: the asset.
         job_name: the only job that the function may request, by name.
         asset_materialization_fn: the function.
+        batch: when materializations form a batch; the function then takes the context and their `EventLogRecord`s.
         options: other arguments of `SensorDefinition`.
 
     Raises:
@@ -62,6 +68,7 @@ class AssetSensorDefinition(SensorDefinition):
     sensor_type: ClassVar[SensorType] = SensorType.ASSET
     kind: ClassVar[str] = "asset"
     takes_events: ClassVar[bool] = True
+    events_return: ClassVar[bool] = True
     values_taken: ClassVar[int] = 2
 
     def __init__(
@@ -70,6 +77,8 @@ class AssetSensorDefinition(SensorDefinition):
         asset_key: AssetKey | None = None,
         job_name: str | None = None,
         asset_materialization_fn: AssetFunction | None = None,
+        *,
+        batch: "Batch | None" = None,
         **options: Unpack[SensorOptions],
     ) -> None:
         check_options(AssetSensorDefinition.__init__, options)
@@ -78,13 +87,14 @@ class AssetSensorDefinition(SensorDefinition):
             msg = f"Sensor {self.name!r} cannot work: asset_key must be an AssetKey, not {asset_key!r}."
             raise DagsterInvalidDefinitionError(msg)
         self.asset_key = asset_key
+        self.batch = batch
 
     def monitors(self, event: SensorEvent) -> bool:
         """Return whether an event is a materialization of the asset."""
         return isinstance(event, AssetMaterialized) and event.asset_key == self.asset_key
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Evaluate the asset's newest materialization, as a test does.
+        """Evaluate the asset's newest materialization, or the batch of a context that was built for one, as a test does.
 
         Args:
             context: has the instance; if the materialization is newer than its cursor, the cursor moves to it.
@@ -94,6 +104,8 @@ class AssetSensorDefinition(SensorDefinition):
             DagsterInvariantViolationError: if the function set the cursor, or the context has no instance.
             DagsterUnknownPartitionError: if the job of a request does not have its partition.
         """
+        if self.batch is not None:
+            return super().evaluate_tick(context)
         record = self._newer(context)
         if record is None:
             return SensorExecutionData((), self._nothing_new, context.cursor)
@@ -109,15 +121,23 @@ class AssetSensorDefinition(SensorDefinition):
         return SensorExecutionData((), f"{self._nothing_new}: each one arrives as its own event.")
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """Evaluate one materialization."""
+        """Evaluate one materialization, or let it wait for a batch."""
         if not isinstance(event, AssetMaterialized):
             return super().evaluate_event(context, event)
         if not self.monitors(event):
             reason = f"{event.summary}: not watched, because the sensor watches {self.asset_key.to_escaped_user_string()}."
             return SensorExecutionData((), reason)
+        if self.batch is not None:
+            record = EventLogRecord.of(event)
+            size = byte_size(canonical_json(event.materialization.plain_metadata))
+            return self._waiting(self.batch, event.summary, event.item_identity, record, size)
         seen = replace(AssetSensorEvaluationContext.extending(context), _cursor=str(event.storage_id))
         values = flatten(self._called(seen, EventLogEntry.of(event)), self.name)
         return replace(combine(values, seen, self.job_names), cursor=None)
+
+    def _values_for_batch(self, context: Any) -> tuple[Any, ...]:
+        """Return the context and the materializations, both of which are optional for the function."""
+        return context, context.items
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, as a test does.
@@ -136,7 +156,7 @@ class AssetSensorDefinition(SensorDefinition):
             DagsterInvalidDefinitionError: if a resource is neither given nor in the context.
         """
         given = (*args, *kwargs.values())
-        if len(args) > 1 or any(isinstance(each, EventLogEntry) for each in given):
+        if self.batch or len(args) > 1 or any(isinstance(each, EventLogEntry) for each in given):
             return super().__call__(*args, **kwargs)
         context = next((each for each in given if isinstance(each, SensorEvaluationContext)), None)
         if context is None:
@@ -172,6 +192,7 @@ class AssetSensorDefinition(SensorDefinition):
 def asset_sensor(
     asset_key: AssetKey,
     *,
+    batch: "Batch | None" = None,
     job_name: str | None = None,
     name: str | None = None,
     **options: Unpack[SensorOptions],
@@ -180,6 +201,8 @@ def asset_sensor(
 
     Args:
         asset_key: the asset.
+        batch: when materializations form a batch, for which the function is called once, with a `BatchSensorContext`;
+            None to call it for each.
         job_name: the only job that it may request, by name.
         name: the sensor's name; the function's own name by default.
         options: other arguments of `SensorDefinition`. `minimum_interval_seconds` is accepted for
@@ -189,4 +212,4 @@ def asset_sensor(
         DagsterInvalidDefinitionError: if the definition is invalid.
     """
     check_options(asset_sensor, options)
-    return lambda function: AssetSensorDefinition(name, asset_key, job_name, function, **options)
+    return lambda function: AssetSensorDefinition(name, asset_key, job_name, function, batch=batch, **options)

@@ -306,6 +306,11 @@ class AssetMaterialized(RecordedAssetEvent):
         """What is the same in a redelivery of the event."""
         return ("asset", self.asset_key.to_escaped_user_string(), self.event_id)
 
+    @property
+    def item_identity(self) -> str:
+        """What identifies it as an item of a batch."""
+        return f"{self.asset_key.to_escaped_user_string()}/{self.event_id}"
+
 
 @dataclass(frozen=True, slots=True)
 class AssetObserved(RecordedAssetEvent):

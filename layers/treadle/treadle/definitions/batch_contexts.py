@@ -12,7 +12,8 @@ class BatchSensorContext(SensorEvaluationContext):
     """The context of a function that is called for a batch.
 
     Attributes:
-        items: the batch's objects, events, messages or requests, in the order in which they were accepted.
+        items: the batch's objects, events, messages, requests, records, run statuses or materializations, in the order
+            in which they were accepted; records by their sequence numbers.
         by: the value of `Batch.by` that they share; "" without it.
     """
 

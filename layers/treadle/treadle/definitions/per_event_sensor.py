@@ -66,19 +66,12 @@ class PerEventSensorDefinition(SensorDefinition, Generic[E]):
         self.batch = batch
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Evaluate the event of a context that was built for one, as a test does.
+        """Evaluate the event or the batch of a context that was built for one, as a test does.
 
         Raises:
             InvalidResultError: if the function returned what no sensor may return.
             DagsterUnknownPartitionError: if the job of a request does not have its partition.
         """
-        if self.batch is not None:
-            # Imported here, as most sensors have no batches.
-            from treadle.definitions.batch_contexts import BatchSensorContext
-
-            if isinstance(context, BatchSensorContext):
-                data = self.evaluate_batch(context, context.items, context.by, "batch")
-                return self._resolved(data, context)
         if isinstance(context, self.context_type):
             return self._resolved(self.evaluate_event(context, getattr(context, self.attribute)), context)
         return super().evaluate_tick(context)
@@ -96,12 +89,8 @@ class PerEventSensorDefinition(SensorDefinition, Generic[E]):
         if reason:
             return SensorExecutionData((), f"{event.summary}: not watched, because {reason}.")
         if self.batch is not None:
-            # Imported here, as most sensors have no batches.
-            from treadle.definitions.item_batches import item_facts
-
-            item = self._as_item(event)
-            facts = item_facts(self.name, self.batch, self._run_key(event), item, self._size_of(event))
-            return SensorExecutionData((), f"{event.summary}: waits for a batch.", items=(facts,))
+            item, size = self._as_item(event), self._size_of(event)
+            return self._waiting(self.batch, event.summary, self._run_key(event), item, size)
         seen = self.context_type.extending(context.without_cursor(), **{self.attribute: event})
         values = flatten(self._called(seen), self.name)
         values = with_run_key(values, lambda: self._run_key(event), self.name, event.summary)

@@ -283,7 +283,7 @@ class SensorExecutionData:
         skip_message: why none is requested.
         cursor: the cursor after the evaluation.
         rejected: the run key and the reason of each item that could not be evaluated.
-        acted_on: the handled event: `run/attempt/retry/status`, or `deadline/time`.
+        acted_on: the handled event: `run/attempt/retry/status`, or `deadline/time`; or the run key of a batch.
         depth: the chain depth, if it is not that of its event.
         dynamic_partitions_requests: keys to add to and delete from stored sets of partitions.
         asset_events: materializations and observations to record.

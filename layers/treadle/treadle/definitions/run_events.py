@@ -199,6 +199,7 @@ class RunStatusEvent:
         run: the run; its own status may be a later one.
         status: the status reached.
         time: when it was reached.
+        attempt: the number of the attempt that reached it, from 1.
         retry: the target's own count of retries or redrives, from 0.
         number: its number among the ended runs of its job in the order of recording; 0 for a status that is
             not an end.
@@ -224,6 +225,11 @@ class RunStatusEvent:
         return ("run_status", self.event_id)
 
     @property
+    def item_identity(self) -> str:
+        """What identifies it as an item of a batch."""
+        return self.event_id
+
+    @property
     def depth(self) -> int:
         """The number of runs that led to it, one after the other, its own included."""
         return depth_of(self.run.tags)
@@ -236,6 +242,11 @@ class RunStatusEvent:
     def with_run(self, run: DagsterRun) -> Self:
         """Return the same event with the run as it is recorded."""
         return replace(self, run=run)
+
+    @property
+    def dagster_run(self) -> DagsterRun:
+        """The run, under Dagster's name."""
+        return self.run
 
     @property
     def dagster_event(self) -> DagsterEvent:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack, overload
 
+from treadle.definitions.bounds import byte_size
+from treadle.definitions.canonical import canonical_json
 from treadle.definitions.contexts import SensorEvaluationContext
 from treadle.definitions.errors import DagsterInvalidDefinitionError
 from treadle.definitions.evaluation import EMPTY_RESULT, SensorReturnType, combine, flatten, requests_runs
@@ -27,6 +29,9 @@ from treadle.definitions.run_events import RunStatusEvent
 from treadle.definitions.run_status_contexts import RunFailureSensorContext, RunStatusSensorContext
 from treadle.definitions.sensors import SensorDefinition, SensorEvent
 from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, SensorType
+
+if TYPE_CHECKING:
+    from treadle.definitions.item_batches import Batch
 
 EVERYWHERE = "*"
 """A deployment's value for "monitor every job of every engine"."""
@@ -125,6 +130,7 @@ class RunStatusSensorDefinition(SensorDefinition):
         monitor_all_code_locations: True for every job of every engine whose events reach this one's bus.
         request_job: the only job that the function may request.
         request_jobs: the jobs that it may request.
+        batch: when statuses form a batch.
         options: other arguments of `SensorDefinition`.
 
     Raises:
@@ -134,6 +140,8 @@ class RunStatusSensorDefinition(SensorDefinition):
     sensor_type: ClassVar[SensorType] = SensorType.RUN_STATUS
     kind: ClassVar[str] = "run_status"
     takes_events: ClassVar[bool] = True
+    events_return: ClassVar[bool] = True
+    _also_returned: ClassVar[type | None] = DagsterRunReaction
     _context_of: ClassVar[type[RunStatusSensorContext]] = RunStatusSensorContext
 
     def __init__(
@@ -146,6 +154,7 @@ class RunStatusSensorDefinition(SensorDefinition):
         monitor_all_code_locations: bool | None = None,
         request_job: JobDefinition | None = None,
         request_jobs: Sequence[JobDefinition] | None = None,
+        batch: "Batch | None" = None,
         **options: Unpack[UntargetedOptions],
     ) -> None:
         check_options(RunStatusSensorDefinition.__init__, options)
@@ -162,6 +171,7 @@ class RunStatusSensorDefinition(SensorDefinition):
         self.monitored_jobs = tuple(monitored_jobs or ())
         self.monitors_everything = bool(monitor_all_code_locations)
         self.location = ""
+        self.batch = batch
 
     def configured(self, settings: Mapping[str, str]) -> Self:
         """Return the definition with the monitored jobs of the deployment.
@@ -196,7 +206,7 @@ class RunStatusSensorDefinition(SensorDefinition):
         )
 
     def evaluate_tick(self, context: SensorEvaluationContext) -> SensorExecutionData:
-        """Evaluate what happened since the context's cursor, as a test does.
+        """Evaluate what happened since the context's cursor, or the batch of a context that was built for one, as a test does.
 
         Without a cursor, nothing is evaluated, and the cursor moves behind all that has happened. Otherwise the
         function is called for up to five status changes, until it returns a value.
@@ -209,6 +219,8 @@ class RunStatusSensorDefinition(SensorDefinition):
             DagsterInvariantViolationError: if the context has no instance.
             DagsterUnknownPartitionError: if the job of a request does not have its partition.
         """
+        if self.batch is not None:
+            return super().evaluate_tick(context)
         events: list[RunStatusEvent] = context.instance.run_status_events()
         if not (context.cursor or "").isdecimal():
             context.update_cursor(str(len(events)))
@@ -238,15 +250,38 @@ class RunStatusSensorDefinition(SensorDefinition):
         return SensorExecutionData((), f"Sensor {self.name} evaluates events, not ticks.")
 
     def evaluate_event(self, context: SensorEvaluationContext, event: SensorEvent) -> SensorExecutionData:
-        """Evaluate a status change of a run."""
+        """Evaluate a status change of a run, or let it wait for a batch."""
         if not isinstance(event, RunStatusEvent):
             return super().evaluate_event(context, event)
         if not self.monitors(event):
             text = ", ".join(sorted(self.statuses))
             reason = f"{event.summary}, of {event.run.location or 'this engine'}: not watched ({text})."
             return SensorExecutionData((), reason)
+        if self.batch is not None:
+            size = byte_size(canonical_json(dict(event.run.run_config)))
+            return self._waiting(self.batch, event.summary, event.item_identity, event, size)
         seen = self._context_of.of(context, event.run, event.dagster_event)
-        values = flatten(self._called(seen), self.name, also=DagsterRunReaction)
+        values = flatten(self._called(seen), self.name, also=self._also_returned)
+        return self._acted(
+            values, context, event.event_id, f"run status {event.status} of run {event.run.run_id}"
+        )
+
+    def _result_of_batch(
+        self, values: Sequence[Any], context: SensorEvaluationContext, run_key: str
+    ) -> SensorExecutionData:
+        return self._acted(values, context, run_key, "a batch of run statuses")
+
+    def _acted(
+        self, values: Sequence[Any], context: SensorEvaluationContext, acted_on: str, what: str
+    ) -> SensorExecutionData:
+        """Return the result of what the function returned; nothing or a reaction means that it acted.
+
+        Args:
+            values: from `flatten`.
+            context: of the evaluation.
+            acted_on: what it acted on.
+            what: the same, for operators.
+        """
         for value in values:
             if isinstance(value, DagsterRunReaction) and value.error is not None:
                 raise value.error
@@ -254,11 +289,11 @@ class RunStatusSensorDefinition(SensorDefinition):
         data = combine(results, context, self.job_names)
         if results and not any(map(_does_something, results)):
             return data
-        text = f'Sensor "{self.name}" acted on run status {event.status} of run {event.run.run_id}.'
+        text = f'Sensor "{self.name}" acted on {what}.'
         reactions = [value for value in values if isinstance(value, DagsterRunReaction)]
         return replace(
             data,
-            acted_on=event.event_id,
+            acted_on=acted_on,
             skip_message=None if data.run_requests else text,
             dagster_run_reactions=reactions,
         )
@@ -325,6 +360,8 @@ def run_status_sensor(
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
     monitor_all_repositories: bool | None = None,
+    *,
+    batch: "Batch | None" = None,
     **options: Unpack[RetryOptions],
 ) -> Callable[[RunStatusFunction], RunStatusSensorDefinition]:
     """Make a sensor of a function that is called once for each status that a monitored run reaches.
@@ -343,6 +380,8 @@ def run_status_sensor(
         request_job: the only job that it may request.
         request_jobs: the jobs that it may request.
         monitor_all_repositories: the former name of `monitor_all_code_locations`.
+        batch: when statuses form a batch, for which the function is called once, with a `BatchSensorContext`; None to
+            call it for each.
         options: `required_resource_keys`, `tags`, `metadata`, `owners`, `retries_per_key` and `on_invalid` of
             `SensorDefinition`.
 
@@ -370,6 +409,7 @@ def run_status_sensor(
             default_status=default_status,
             request_job=request_job,
             request_jobs=request_jobs,
+            batch=batch,
             **options,
         )
 
@@ -392,6 +432,8 @@ def run_failure_sensor(
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
     monitor_all_repositories: bool | None = None,
+    *,
+    batch: "Batch | None" = None,
     **options: Unpack[FailureOptions],
 ) -> Callable[[RunStatusFunction], RunFailureSensorDefinition]: ...
 
@@ -407,6 +449,8 @@ def run_failure_sensor(
     request_job: JobDefinition | None = None,
     request_jobs: Sequence[JobDefinition] | None = None,
     monitor_all_repositories: bool | None = None,
+    *,
+    batch: "Batch | None" = None,
     **options: Unpack[FailureOptions],
 ) -> RunFailureSensorDefinition | Callable[[RunStatusFunction], RunFailureSensorDefinition]:
     """Make a sensor of a function that is called once for each monitored run that fails.
@@ -424,6 +468,8 @@ def run_failure_sensor(
         request_job: the only job that it may request.
         request_jobs: the jobs that it may request.
         monitor_all_repositories: the former name of `monitor_all_code_locations`.
+        batch: when failures form a batch, for which the function is called once, with a `BatchSensorContext`; None to
+            call it for each.
         options: those of `@run_status_sensor`, and `each_attempt`: True to call it also for failures after which the
             run's retry policy starts another attempt.
 
@@ -451,6 +497,7 @@ def run_failure_sensor(
             default_status=default_status,
             request_job=request_job,
             request_jobs=request_jobs,
+            batch=batch,
             **options,
         )
 

@@ -99,9 +99,13 @@ class SensorDefinition:
     takes_any_event: ClassVar[bool] = False
     consumes_queue: ClassVar[bool] = False
     consumes_stream: ClassVar[bool] = False
+    events_return: ClassVar[bool] = False
+    """Whether an event may come again long after it was evaluated: by a replay, or in a stream that is read again."""
     max_attempts: int = 0
     """How often a record of a stream is evaluated before it is given up."""
     values_taken: ClassVar[int] = 1
+    _also_returned: ClassVar[type | None] = None
+    """A type that the function may return beside those that any sensor may."""
     is_woken: ClassVar[bool] = False
     grace: timedelta = timedelta(0)
     verification: "WebhookVerification | None" = None
@@ -317,7 +321,7 @@ class SensorDefinition:
             DagsterUnknownPartitionError: if the job of a request does not have its partition. A tick rejects the
                 request in that case, unless the keys are stored, and starts the others.
         """
-        return self._resolved(self.evaluate(context), context)
+        return self._evaluated_batch(context) or self._resolved(self.evaluate(context), context)
 
     def _resolved(self, data: SensorExecutionData, context: SensorEvaluationContext) -> SensorExecutionData:
         # Imported here, as only tests use it.
@@ -367,6 +371,38 @@ class SensorDefinition:
         )
         raise UnknownEventError(msg)
 
+    def _waiting(
+        self, batch: "Batch", summary: str, identity: object, item: Any, size: int
+    ) -> SensorExecutionData:
+        """Let an event wait for a batch.
+
+        Args:
+            batch: the sensor's batches.
+            summary: the event in one line.
+            identity: what identifies it.
+            item: the event as the function will get it.
+            size: what it adds to the limit in bytes.
+
+        Raises:
+            InvalidResultError: if its identity, or its value of `Batch.by`, is no text, or too long.
+        """
+        # Imported here, as most sensors have no batches.
+        from treadle.definitions.item_batches import item_facts
+
+        facts = item_facts(self.name, batch, identity, item, size)
+        return SensorExecutionData((), f"{summary}: waits for a batch.", items=(facts,))
+
+    def _evaluated_batch(self, context: SensorEvaluationContext) -> SensorExecutionData | None:
+        """Evaluate the batch of a context that a test has built for one; None for another context."""
+        if self.batch is None:
+            return None
+        # Imported here, as most sensors have no batches.
+        from treadle.definitions.batch_contexts import BatchSensorContext
+
+        if not isinstance(context, BatchSensorContext):
+            return None
+        return self._resolved(self.evaluate_batch(context, context.items, context.by, "batch"), context)
+
     def evaluate_batch(
         self, context: SensorEvaluationContext, items: Sequence[Any], by: str, run_key: str
     ) -> SensorExecutionData:
@@ -386,9 +422,16 @@ class SensorDefinition:
         from treadle.definitions.run_keys import with_run_key
 
         seen = BatchSensorContext.extending(context.without_cursor(), items=tuple(items), by=by)
-        values = flatten(self._called(*self._values_for_batch(seen)), self.name)
+        values = flatten(self._called(*self._values_for_batch(seen)), self.name, also=self._also_returned)
         values = with_run_key(values, lambda: run_key, self.name, f"a batch of {len(items)} items")
-        return replace(combine(values, seen, self.job_names), cursor=None)
+        return replace(self._result_of_batch(values, seen, run_key), cursor=None)
+
+    def _result_of_batch(
+        self, values: Sequence[Any], context: SensorEvaluationContext, run_key: str
+    ) -> SensorExecutionData:
+        """Return the result of what the function returned for the batch with a run key."""
+        del run_key
+        return combine(values, context, self.job_names)
 
     def _values_for_batch(self, context: Any) -> tuple[Any, ...]:
         """Return what the function is called with for a batch."""

@@ -244,13 +244,14 @@ class Assembly:
         granter = self.granter(launches)
         return PoolChecks(stores.pools, stores.runs, self.pools, jobs, granter, self.clock, dispatches)
 
-    def launcher(self, launches: Queue, jobs: Jobs, targets: Targets) -> Launcher:
+    def launcher(self, launches: Queue, jobs: Jobs, targets: Targets, *, workers: int = 1) -> Launcher:
         """Build the launcher of runs."""
         from treadle.engine.launch.launcher import Launcher
 
         runs, clock, ids = self.stores.runs, self.clock, self.ids
         blobs = lazy(lambda: self.stores.blobs)
-        return Launcher(runs, launches, jobs, targets, clock, ids, blobs, self.namespace, self.pools)
+        at, pools = self.namespace, self.pools
+        return Launcher(runs, launches, jobs, targets, clock, ids, blobs, at, pools, workers=workers)
 
     def publisher(self, bus: Bus, *, only_ends: bool = False) -> Publisher:
         """Build the publisher of runs' status changes, or only of their ends."""

@@ -45,6 +45,7 @@ class Outcome:
         recorded_failures: how many earlier ticks it recorded as failed because they had died unrecorded.
         wait_seconds: when the input is to be processed again, if it was too early.
         measures: metrics for operators.
+        is_repeated: True if this process has just reported the same of the same sensor; it is logged at DEBUG only.
     """
 
     decision: Decision
@@ -61,6 +62,7 @@ class Outcome:
     recorded_failures: int = 0
     wait_seconds: int = 0
     measures: tuple[Measure, ...] = ()
+    is_repeated: bool = False
 
     def __post_init__(self) -> None:
         # It is logged and returned from invocations: a target's or a store's message may have any length.

@@ -3,7 +3,7 @@
 import functools
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreThrottledError
 from treadle.engine.dispatch.dispatcher import Dispatcher
+from treadle.engine.invocation_batch import InvocationBatch
 from treadle.engine.lazy import lazy
 from treadle.engine.messages import BackfillRequest, ChunkRequest, GrantRequest, TickRequest, dispatch_request
 from treadle.engine.outcomes import Decision, Outcome
@@ -131,17 +132,24 @@ def dispatch_message(
 
 def dispatch_stream(parts: DispatcherParts, records: list[dict[str, Any]]) -> dict[str, Any]:
     """Dispatch the ticks of a batch of stream records."""
-    acting = _acting(parts, records)
-    noted = _note_reactions(parts, acting.values())
+    ticks = _dispatchable(parts, records)
+    batch = InvocationBatch[int](
+        lambda numbers: parts.dispatcher.dispatch_many([ticks[number] for number in numbers])
+    )
+    batch.begin(ticks)
+
+    def dispatch(record: Record) -> None:
+        tick = ticks.get(id(record))
+        if tick is None:
+            _dispatch_tick(parts, parts.read(_decoded(record["dynamodb"]["NewImage"])))
+        else:
+            report(batch.result(id(record)), step="dispatch", sensor=tick.sensor, tick_id=tick.tick_id)
 
     def handle(record: Record) -> None:
-        image = record["dynamodb"]["NewImage"]
-        if is_underway(image):
+        if is_underway(record["dynamodb"]["NewImage"]):
             return  # The stream also has a record for each completed chunk.
         try:
-            with_tries(
-                lambda: _dispatch_tick(parts, acting.get(id(record)) or parts.read(_decoded(image)), noted)
-            )
+            with_tries(lambda: dispatch(record))
         except StoreThrottledError as error:
             # Still pending: RECONCILE will dispatch it.
             subject = str(_keys(record).get("tick_id") or "")
@@ -159,31 +167,24 @@ def _keys(record: Record) -> dict[str, Any]:
     return {name: value.get("S") for name, value in record.get("dynamodb", {}).get("Keys", {}).items()}
 
 
-def _acting(parts: DispatcherParts, records: list[dict[str, Any]]) -> dict[int, Tick]:
-    """Return the ticks that acted on an event, by the `id` of their record."""
+def _dispatchable(parts: DispatcherParts, records: list[dict[str, Any]]) -> dict[int, Tick]:
+    """Return the ticks to dispatch together, by the `id` of their record."""
     found = {}
     for record in records:
         with suppress(Exception):  # One that cannot be read fails by itself, when it is handled.
             image = record["dynamodb"]["NewImage"]
-            if "acted_on" in image and not is_underway(image):
-                found[id(record)] = parts.read(_decoded(image))
+            if not is_underway(image):
+                tick = parts.read(_decoded(image))
+                if tick.paused is None:
+                    found[id(record)] = tick
     return found
 
 
-def _note_reactions(parts: DispatcherParts, ticks: Collection[Tick]) -> Collection[str]:
-    """Record the reactions of the ticks of a batch together; each other one is recorded with its tick."""
-    try:
-        return parts.dispatcher.note_reactions(list(ticks))
-    except Exception as error:  # noqa: BLE001 - whatever it is, only the tick that it is about fails, when it is handled
-        logger().warning(f"The reactions of {len(ticks)} ticks are recorded one by one: {error}")
-        return ()
-
-
-def _dispatch_tick(parts: DispatcherParts, tick: Tick, noted: Collection[str] = ()) -> None:
+def _dispatch_tick(parts: DispatcherParts, tick: Tick) -> None:
     if tick.paused is not None:
         parts.bus.publish([sensor_paused(tick)])
         return
-    outcome = parts.dispatcher.dispatch(tick, is_reaction_noted=tick.tick_id in noted)
+    outcome = parts.dispatcher.dispatch(tick)
     report(outcome, step="dispatch", sensor=tick.sensor, tick_id=tick.tick_id)
 
 

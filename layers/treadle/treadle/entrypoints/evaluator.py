@@ -617,6 +617,7 @@ def _consume_stream(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         lambda: remaining_seconds(context) >= started_with / 2,
     )
     answer = batch.consume(event["Records"])
+    _settle(parts, Budget(remaining_seconds(context)))
     if lags:
         put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")
     return answer

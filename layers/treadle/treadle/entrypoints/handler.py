@@ -131,7 +131,8 @@ def report(outcome: Outcome, *, step: str, **keys: str) -> dict[str, Any]:
         keys: additional fields of the log lines.
     """
     facts = {"decision": outcome.decision.value, "subject": outcome.subject, "count": outcome.count}
-    level = logger().debug if outcome.decision in _QUIET else logger().info
+    is_quiet = outcome.decision in _QUIET or outcome.is_repeated
+    level = logger().debug if is_quiet else logger().info
     if outcome.decision is Decision.FAILURE:
         level = logger().error
     level(outcome.reason, extra={**facts, **keys, "trigger": outcome.trigger, "step": step})

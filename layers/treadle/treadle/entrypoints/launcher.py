@@ -3,13 +3,13 @@
 import functools
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from treadle.adapters.targets.registry import LazyTargets
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
+from treadle.engine.invocation_batch import InvocationBatch
 from treadle.engine.launch.launcher import Launcher
 from treadle.engine.lazy import lazy
 from treadle.engine.messages import LaunchRequest
@@ -39,7 +39,8 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
         return S3BlobStore(bucket)
 
     engine = assembly(settings, lazy(blobs))
-    return engine.launcher(inbox.queue, RegisteredJobs(engine.registry), LazyTargets("launch")), inbox
+    jobs, targets = RegisteredJobs(engine.registry), LazyTargets("launch")
+    return engine.launcher(inbox.queue, jobs, targets, workers=LAUNCH_WORKERS), inbox
 
 
 def launcher() -> Handler:
@@ -49,21 +50,15 @@ def launcher() -> Handler:
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         launch, inbox = parts()
 
-        def start(request: LaunchRequest) -> Outcome:
-            return launch.launch(request, remaining_seconds(context))
+        def start(requests: Sequence[LaunchRequest]) -> list[Outcome | Exception]:
+            return launch.launch_many(requests, remaining_seconds(context))
 
-        with ThreadPoolExecutor(LAUNCH_WORKERS, "launch") as pool:
-            begun: dict[LaunchRequest, Future[Outcome]] = {}
+        batch = InvocationBatch(start)
 
-            def begin(requests: Sequence[LaunchRequest]) -> None:
-                begun.update({each: pool.submit(start, each) for each in dict.fromkeys(requests)})
+        def handle(request: LaunchRequest) -> None:
+            report(batch.result(request), step="launch", run_id=request.run_id, job=request.job)
 
-            def handle(request: LaunchRequest) -> None:
-                # A duplicate message is launched again, after the first one.
-                outcome = begun.pop(request).result() if request in begun else start(request)
-                report(outcome, step="launch", run_id=request.run_id, job=request.job)
-
-            parse = LaunchRequest.from_json
-            return process_queue(event, context, handle, inbox, parse, begin, kept_in_tables=True)
+        parse = LaunchRequest.from_json
+        return process_queue(event, context, handle, inbox, parse, batch.begin, kept_in_tables=True)
 
     return instrumented(handler)

@@ -13,7 +13,8 @@ from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
 from treadle.bootstrap.settings import Settings
 from treadle.engine.assets.asset_recorder import AssetRecorder
-from treadle.engine.record.recorder import BatchRecorder, Recorder, StatusChange
+from treadle.engine.invocation_batch import InvocationBatch
+from treadle.engine.record.recorder import Recorder, StatusChange
 from treadle.engine.registry.registry_cache import ObservedJobs
 from treadle.entrypoints.handler import Handler, instrumented, process_queue, report
 
@@ -47,14 +48,14 @@ def record_batch(
     event: dict[str, Any], context: Any, runs: Recorder, assets: AssetRecorder, inbox: Inbox
 ) -> dict[str, Any]:
     """Record what a batch of messages reports of runs and assets."""
-    batch = BatchRecorder(runs)
+    batch = InvocationBatch(runs.record_many)
 
     def begin(reports: Sequence[StatusChange | Reported]) -> None:
         batch.begin(each for each in reports if isinstance(each, StatusChange))
 
     def record(reported: StatusChange | Reported) -> None:
         if isinstance(reported, StatusChange):
-            report(batch.record(reported), step="record", execution=reported.external_id)
+            report(batch.result(reported), step="record", execution=reported.external_id)
         else:
             report(assets.record(reported), step="record")
 

@@ -28,7 +28,7 @@ DEADLINE_KIND = "deadline"
 SSM = "ssm:"
 """The prefix of the name of a webhook's secret that is an SSM parameter; others are in Secrets Manager."""
 
-BATCH_KINDS = frozenset({"s3", "event", QUEUE_KIND, WEBHOOK_KIND})
+BATCH_KINDS = frozenset({"s3", "event", QUEUE_KIND, WEBHOOK_KIND, STREAM_KIND, "run_status", "asset"})
 """Kinds of sensors that may have batches."""
 
 EVENT_KINDS = frozenset(

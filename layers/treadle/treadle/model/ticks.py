@@ -261,7 +261,8 @@ class Tick(TickBase):
         log: the evaluation's log, truncated.
         depth: its chain depth, the number of Treadle's runs that led to it, one after the other.
         dropped: an operator's decision to drop the requests that still wait.
-        acted_on: the event that the sensor acted on: `run/attempt/retry/status`, or `deadline/time`.
+        acted_on: the event that the sensor acted on: `run/attempt/retry/status`, or `deadline/time`; or the run key
+            of a batch of run statuses.
         asset_events: materializations and observations that DISPATCH is to record.
         dynamic_partitions_request_results: keys of dynamic partitions that DISPATCH is to add or delete.
     """

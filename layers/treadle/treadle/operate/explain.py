@@ -14,7 +14,7 @@ from treadle.model.backfills import backfill_of
 from treadle.model.loops import NEVER_HELD
 from treadle.model.ticks import TickKind, TickSummary
 from treadle.operate.explain_events import EventExplainer
-from treadle.operate.explain_items import ItemExplainer
+from treadle.operate.explain_items import ItemExplainer, identities_of
 from treadle.operate.explain_objects import ObjectExplainer
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed, describe_tick
 from treadle.operate.load_checks import LoadChecks
@@ -127,9 +127,10 @@ class Explainer:
         if subject.object is not None:
             return self._of_objects.explain(explanation, status, subject.object)
         item = subject.event or subject.run_key
-        found = self._of_items.explain(explanation, sensor, item) if self._of_items and item else None
-        if found is not None:
-            return found
+        if self._of_items is not None and item:
+            found = self._of_items.explain(explanation, sensor, *identities_of(status.deployed, item))
+            if found is not None:
+                return found
         if subject.event is not None:
             return self._of_events.explain(explanation, status, subject.event)
         if subject.run_key is not None:

@@ -3,10 +3,17 @@
 from treadle.definitions.bounds import counted
 from treadle.engine.identity import timestamp
 from treadle.model.batches import BatchState, LedgerEntry, digest_of
+from treadle.model.deployment import DeployedSensor
 from treadle.operate.explanation import Explanation, ExplanationBuilder, add_tick, closed
 from treadle.operate.request_trace import RequestTracer
 from treadle.ports.batches import BatchStore
 from treadle.ports.ticks import TickStore
+
+
+def identities_of(sensor: DeployedSensor, subject: str) -> list[str]:
+    """Return what may identify the item that an operator names: it, or the record or materialization with that id."""
+    of = sensor.subscription.assets if sensor.subscription else ()
+    return [subject, *(f"{each}/{subject}" for each in (*of, sensor.stream) if each)]
 
 
 class ItemExplainer:
@@ -23,20 +30,22 @@ class ItemExplainer:
         self._ticks = ticks
         self._batches = batches
 
-    def explain(self, explanation: ExplanationBuilder, sensor: str, identity: str) -> Explanation | None:
+    def explain(self, explanation: ExplanationBuilder, sensor: str, *identities: str) -> Explanation | None:
         """Explain an item; return None if it was never accepted.
 
         Args:
             explanation: the steps so far.
             sensor: the sensor's name.
-            identity: what identifies the item.
+            identities: what may identify the item.
 
         Raises:
             StoreError: if a store did not respond.
         """
-        entry = self._batches.known(sensor, [identity]).get(identity)
-        if entry is None:
+        known = self._batches.known(sensor, identities)
+        identity = next((each for each in identities if each in known), None)
+        if identity is None:
             return None
+        entry = known[identity]
         of = f" of {entry.by!r}" if entry.by else ""
         explanation.add("item", entry.accepted_at, f"{identity} was accepted for a batch{of}")
         state = next((each for each in self._batches.states(sensor) if each.by == entry.by), None)

@@ -8,19 +8,17 @@ from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.bounds import counted
 from treadle.definitions.errors import SensorOwnershipError, UnreadableRecordError
 from treadle.definitions.run_events import RunStatusEvent
-from treadle.definitions.runs import from_millis
 from treadle.engine.assembly import Stores
 from treadle.engine.assets.asset_events import materialized
 from treadle.engine.identity import timestamp
-from treadle.engine.instance.views import dagster_run
-from treadle.engine.publish.publisher import statuses_reached
-from treadle.engine.rehearsal.recorded import RecordedTick
+from treadle.engine.rehearsal.recorded import RecordedBatch, RecordedTick
 from treadle.engine.tick.event_ticks import tick_id_of
 from treadle.engine.tick.scheduled_ticks import streak_tick
 from treadle.model.deployment import DeployedSensor
 from treadle.model.records import each_readable
 from treadle.model.sensors import KEPT_EDITS, RecordedEdit, SensorState
 from treadle.model.ticks import CUT, Tick, TickKind
+from treadle.operate.recorded_batches import RecordedBatches, run_events
 
 AT_ONCE = 500
 """How many ticks are read before the runs and the assets of their events are."""
@@ -52,6 +50,7 @@ class RecordedTicks:
     def __init__(self, stores: Stores, namespace: str) -> None:
         self.stores = stores
         self.namespace = namespace
+        self._batches = RecordedBatches(stores, namespace)
 
     def of(self, sensor: DeployedSensor, since: int, until: int) -> Iterator[RecordedTick]:
         """Yield the recorded ticks of a time range, oldest first.
@@ -71,14 +70,21 @@ class RecordedTicks:
         for tick in self._before(sensor.name, first) if has_cursor else ():
             chain.follow(tick)
         for ticks in _batches(self._ticks(state, first, last)):
-            events = self._events(sensor.kind, ticks)
+            events, batches = self._events(sensor.kind, ticks), self._batches.of(sensor, ticks)
             for tick in ticks:
                 if tick.kind is TickKind.LEASED and has_cursor:
                     yield chain.follow(tick)
                 else:
                     if _unreadable(tick):
                         chain.lose()
-                    yield RecordedTick(tick, event=events.get(tick.tick_id), problem=_unreadable(tick))
+                    batch = batches.get(tick.tick_id)
+                    problem = _unreadable(tick) or (batch if isinstance(batch, str) else None)
+                    yield RecordedTick(
+                        tick,
+                        event=events.get(tick.tick_id),
+                        batch=batch if isinstance(batch, RecordedBatch) else None,
+                        problem=problem,
+                    )
 
     def _ticks(self, state: SensorState, first: str, last: str) -> Iterator[Tick]:
         yield from self.stores.ticks.between(state.sensor, first, last)
@@ -107,12 +113,7 @@ class RecordedTicks:
     def _run_events(self, ticks: list[Tick]) -> Iterator[RunStatusEvent]:
         matches = (_RUN.fullmatch(tick.trigger or "") for tick in ticks)
         runs = self.stores.runs.get_many({each[1] for each in matches if each})
-        for run in runs.values():
-            author_run = dagster_run(run, self.namespace)
-            for change in statuses_reached(run):
-                time = from_millis(change.time)
-                attempt, retry, will_retry = change.attempt, change.retry, change.will_retry
-                yield RunStatusEvent(author_run, change.status, time, attempt, retry, 0, will_retry)
+        return run_events(runs.values(), self.namespace)
 
     def _asset_events(self, ticks: list[Tick]) -> Iterator[AssetMaterialized]:
         numbers: dict[str, set[int]] = {}

@@ -1,6 +1,6 @@
 """The store of tick records."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from treadle.definitions.status import TickStatus
@@ -233,3 +233,16 @@ class TickStore(Protocol):
 
     def mark_dispatched(self, tick: Tick, counts: DispatchCounts, refusals: Collection[str]) -> None:
         """Record the results of the requests; from then on the record may expire."""
+
+    def mark_many_dispatched(self, done: Sequence[tuple[Tick, DispatchCounts]]) -> list[Exception | None]:
+        """Record the results of ticks whose dispatch was not begun before, and refused nothing; 25 take one request.
+
+        Args:
+            done: each tick as committed, with its results; no two of one tick.
+
+        Returns:
+            For each, None if it was written, or the error that concerns it alone.
+
+        Raises:
+            StoreError: if the store did not answer; some may have been written.
+        """

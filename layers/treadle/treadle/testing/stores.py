@@ -409,6 +409,10 @@ class InMemoryTickStore:
                 self._tables.ticks[tick.sensor, tick.tick_id] = done
                 self._tables.marked.pop((tick.sensor, tick.tick_id), None)
 
+    def mark_many_dispatched(self, done: Sequence[tuple[Tick, DispatchCounts]]) -> list[Exception | None]:
+        """Record the results of ticks, one after the other."""
+        return [or_error(partial(self.mark_dispatched, tick, counts, ())) for tick, counts in done]
+
 
 class InMemoryRunStore:
     """A `RunStore` in memory."""

@@ -40,7 +40,11 @@ class StoredModel(Model):
         for name, value in self.attribute_values.items():
             if value is not None:
                 attribute = attributes[name]
-                item[attribute.attr_name] = {attribute.attr_type: attribute.serialize(value)}
+                # NumberAttribute calls a JSON encoder, which takes long for what it makes of a whole number.
+                is_whole = attribute.attr_type == "N" and type(value) is int
+                item[attribute.attr_name] = {
+                    attribute.attr_type: str(value) if is_whole else attribute.serialize(value)
+                }
         missing = _required(type(self)).difference(item) if null_check else ()
         if missing:
             msg = f"An item of {type(self).__name__} has no {', '.join(sorted(missing))}."

@@ -341,7 +341,8 @@ class DynamoRunStore:
         for run, before in changes:
             with suppress(Exception):
                 if not pool_changes(before, run):
-                    items = _item(run, run.revision + 1), _item(before, before.revision)
+                    fields = _differing(run, before)
+                    items = _item(run, run.revision + 1, fields), _item(before, before.revision, fields)
                     statements[run.run_id] = replacement(self._table, *items, ("run_id", "revision"))
         written = set[str]()
         existing: dict[str, Run] = {}
@@ -469,9 +470,10 @@ def _status(item: Item) -> DagsterRunStatus:
         return DagsterRunStatus.FAILURE
 
 
-def _item(run: Run, revision: int) -> Item:
+def _item(run: Run, revision: int, fields: Sequence[Field] | None = None) -> Item:
+    """Return the item of a run, or only these fields of it and those attributes that are derived from several."""
     model = Model(
-        **encoded(_FIELDS, run),
+        **encoded(_FIELDS if fields is None else fields, run),
         granted=run.granted,
         attempts_allowed=run.attempts_allowed,
         replaceable_request_digest=run.replaceable_request_digest,
@@ -486,7 +488,16 @@ def _item(run: Run, revision: int) -> Item:
         model.tried_token, model.tried_at, model.tried_kind = start.token or None, start.at, start.kind
         model.tried_target = None if _is_at(start, run.target) else start.target
         model.tried_options, model.tried_role = dict(start.options) or None, start.role
-    return model.serialize()
+    return model.serialize(null_check=fields is None)
+
+
+def _differing(run: Run, before: Run) -> tuple[Field, ...]:
+    """Return the fields in which a run differs from what it was, and its key."""
+    return tuple(
+        field
+        for field in _FIELDS
+        if field.name == "run_id" or getattr(run, field.name) != getattr(before, field.name)
+    )
 
 
 def _is_at(start: PendingStart, target: str | None) -> bool:

@@ -30,8 +30,12 @@ from treadle.model.sensors import (
     unreadable_state,
 )
 
-INLINE_CURSOR_BYTES = 1_024
-"""A longer cursor has its own item, so that acquiring and releasing the lease does not rewrite it."""
+INLINE_CURSOR_BYTES = 400
+"""A longer cursor has its own item, so that acquiring and releasing the lease does not rewrite it.
+
+With one of this length, a state still has less than 1 KB: one write unit. A read of the cursor costs a tenth of what
+a second unit of both writes would.
+"""
 
 _NEVER = 0
 """The scheduled time before a sensor's first lease."""

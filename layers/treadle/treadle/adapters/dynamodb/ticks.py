@@ -4,6 +4,7 @@ import logging
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from operator import attrgetter
 from typing import Any
@@ -11,7 +12,16 @@ from typing import Any
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, changes, item_bytes
+from treadle.adapters.dynamodb.database import (
+    ConditionFailed,
+    Database,
+    Item,
+    Statement,
+    Table,
+    changes,
+    item_bytes,
+    replacement,
+)
 from treadle.adapters.dynamodb.fields import Field, all_text, decoded, encoded, one, or_none, whole_or_zero
 from treadle.adapters.dynamodb.models import TickModel as Model
 from treadle.adapters.dynamodb.models import named, read_number, whole
@@ -21,7 +31,7 @@ from treadle.definitions.errors import StoreError, UnreadableRecordError
 from treadle.definitions.status import TickStatus
 from treadle.engine.identity import tick_time, timestamp
 from treadle.model.loops import NEVER_HELD, LoopHold
-from treadle.model.records import each_readable, integer, reader, text
+from treadle.model.records import each_readable, integer, or_error, reader, text
 from treadle.model.ticks import (
     ChunkProgress,
     DispatchCounts,
@@ -328,12 +338,29 @@ class DynamoTickStore:
             (Model.held, None),
             (Model.unreadable, None),
             (Model.held_requests, None),
-            (Model.expires_at, tick.ended_at // 1000 + RETENTION_SECONDS),
-            (Model.dispatched, [counts.started, counts.existing, counts.refused]),
+            (Model.expires_at, _expiry(tick)),
+            (Model.dispatched, _stored_counts(counts)),
             (Model.refusals, _refusals(refusals) or None),
         )
         # A record that has expired meanwhile must not reappear as an empty one.
         self._database.update(self._table, (tick.sensor, tick.tick_id), actions, Model.tick_id.exists())
+
+    def mark_many_dispatched(self, done: Sequence[tuple[Tick, DispatchCounts]]) -> list[Exception | None]:
+        """Record the results by statements; those not certainly executed, or for ticks postponed meanwhile, one by one."""
+        statements = [self._completion(tick, counts) for tick, counts in done]
+        are_done = self._database.execute_many(self._table, statements) if len(done) > 1 else [False]
+        return [
+            None if is_done else or_error(partial(self.mark_dispatched, tick, counts, ()))
+            for (tick, counts), is_done in zip(done, are_done, strict=False)
+        ]
+
+    def _completion(self, tick: Tick, counts: DispatchCounts) -> Statement:
+        """Return the statement that completes the dispatch of a tick as it was committed."""
+        keys = {"sensor": tick.sensor, "tick_id": tick.tick_id}
+        before = Model(**keys, pending=_shard(tick), pending_since=tick.ended_at)
+        after = Model(**keys, expires_at=_expiry(tick), dispatched=_stored_counts(counts))
+        items = after.serialize(null_check=False), before.serialize(null_check=False)
+        return replacement(self._table, *items, ("sensor", "tick_id", "pending_since"))
 
 
 def to_item(tick: Tick, outcomes: Outcomes) -> Item:
@@ -353,16 +380,29 @@ def to_item(tick: Tick, outcomes: Outcomes) -> Item:
         error_type=tick.error.type if tick.error else None,
         error_message=tick.error.message if tick.error else None,
         error_stack=tick.error.stack if tick.error else None,
-        pending=str(zlib.crc32(tick.tick_id.encode()) % SHARDS) if pending else None,
+        pending=_shard(tick) if pending else None,
         pending_since=tick.ended_at if pending else None,
         rejected=len(tick.rejected) or None,
-        expires_at=None if pending else tick.ended_at // 1000 + RETENTION_SECONDS,
+        expires_at=None if pending else _expiry(tick),
     )
     if is_empty(tick):
         return model.serialize()
     packed = outcomes.pack(tick, item_bytes(model.serialize()))
     model.requests, model.outcome_key, model.outcome_digest = packed.inline, packed.key, packed.digest
     return model.serialize()
+
+
+def _shard(tick: Tick) -> str:
+    """Return the partition of the index of pending ticks."""
+    return str(zlib.crc32(tick.tick_id.encode()) % SHARDS)
+
+
+def _expiry(tick: Tick) -> int:
+    return tick.ended_at // 1000 + RETENTION_SECONDS
+
+
+def _stored_counts(counts: DispatchCounts) -> list[int]:
+    return [counts.started, counts.existing, counts.refused]
 
 
 def _refusals(given: Collection[str]) -> list[str]:

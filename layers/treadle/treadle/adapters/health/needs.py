@@ -231,7 +231,8 @@ def _secret(arns: _Arns, secret: str) -> _Call:
 
 def _of_launch(arns: _Arns, launches: str) -> Iterator[Need]:
     yield Need("launch", "LaunchRole", launches, (*_TAKING, "sqs:SendMessage"))
-    yield Need("launch", "LaunchRole", arns.table("RUNS"), ("dynamodb:UpdateItem", "dynamodb:PutItem"))
+    claiming = ("dynamodb:UpdateItem", "dynamodb:PutItem", "dynamodb:BatchGetItem", "dynamodb:PartiQLUpdate")
+    yield Need("launch", "LaunchRole", arns.table("RUNS"), claiming)
     if bucket := arns.payload_bucket():
         listed = {"s3:prefix": [f"{FOLDER}{_ANYTHING}"]}
         yield Need("launch", "LaunchRole", bucket, ("s3:ListBucket",), listed)
@@ -241,7 +242,8 @@ def _of_engine(arns: _Arns) -> Iterator[Need]:
     launches = arns.queue("LaunchQueue")
     get_update = ("dynamodb:GetItem", "dynamodb:UpdateItem")
     get_put = ("dynamodb:GetItem", "dynamodb:PutItem")
-    yield Need("dispatch", "DispatchRole", arns.table("TICKS"), get_update)
+    completing = (*get_update, "dynamodb:PartiQLUpdate")
+    yield Need("dispatch", "DispatchRole", arns.table("TICKS"), completing)
     yield Need(
         "dispatch", "DispatchRole", arns.table("RUNS"), (*get_put, *_CREATING, "dynamodb:PartiQLUpdate")
     )

@@ -6,10 +6,11 @@ whoever finds a reservation creates what may be missing: a second creation chang
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from treadle.definitions.errors import StoreRejectedError, UnreadableRecordError
@@ -22,6 +23,7 @@ from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, Report, fold
 from treadle.engine.registry.registry_cache import NO_POOLS, Pools
+from treadle.engine.run_batches import write_batches
 from treadle.model.backfills import (
     BACKFILL_TAG,
     MAX_ATTEMPTS,
@@ -209,20 +211,33 @@ class Backfiller:
         if not positions:
             return {}
         partitions = self._backfills.partitions(backfill, positions)
+        first = [self._first_run(backfill, position, partitions[position]) for position in positions]
+        batches = write_batches(first)
+        existing = dict(zip(chain.from_iterable(batches), self._existing(first, batches), strict=True))
 
-        def create(position: int) -> Run | None:
-            return self._create(backfill, position, partitions[position])
+        def bring_up(index: int) -> Run | None:
+            return self._brought_up(backfill, positions[index], first[index], existing[index])
 
-        runs = self._each(create, positions)
+        runs = self._each(bring_up, range(len(first)))
         self._launches.send([LaunchRequest.of(run).to_json() for run in runs if run and run.may_launch])
         return dict(zip(positions, runs, strict=True))
 
-    def _create(self, backfill: Backfill, position: int, partition: BackfillPartition) -> Run | None:
+    def _existing(
+        self, runs: Sequence[Run], batches: Sequence[Sequence[int]]
+    ) -> Iterator[Run | Exception | None]:
+        """Create runs by batches of their indexes; return in this order what exists of each, or why it cannot be written."""
+        created = self._each(lambda batch: self._runs.create_many([runs[index] for index in batch]), batches)
+        return chain.from_iterable(created)
+
+    def _brought_up(
+        self, backfill: Backfill, position: int, first: Run, existing: Run | Exception | None
+    ) -> Run | None:
         """Return a partition's run at the attempt that its state is about, or a later one."""
         attempt = backfill.attempts[position]
-        first = self._first_run(backfill, position, partition)
         try:
-            run = self._runs.create(first) or first
+            if isinstance(existing, Exception):
+                raise existing
+            run = existing or first
 
             def brought_up(current: Run) -> Run:
                 if current.attempt >= attempt or not current.status.is_finished:
@@ -235,7 +250,7 @@ class Backfiller:
         except (UnreadableRecordError, StoreRejectedError) as error:
             logger.error(  # noqa: TRY400 - its words say all
                 "The run of partition %r of backfill %s was not recorded: %s",
-                partition.key,
+                first.partition_key,
                 backfill.name,
                 error,
             )

@@ -1,12 +1,14 @@
 """DISPATCH: turns a committed tick's requests into run records, and these into launch messages."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 from itertools import chain
+from typing import TypeVar
 
 from treadle.definitions.bounds import MAX_REFUSAL, fit
 from treadle.definitions.errors import (
@@ -21,16 +23,18 @@ from treadle.engine.assets.asset_recorder import AssetRecorder
 from treadle.engine.dispatch.chunks import CHUNK_SIZE, chunk, chunk_count, partition_chunk_count
 from treadle.engine.dispatch.loop_guard import FREE, LoopGuard, LoopStatus
 from treadle.engine.dispatch.rate_limit import RunRateLimiter
+from treadle.engine.dispatch.reactions import ReactionNotes, reaction_of
 from treadle.engine.dispatch.run_tags import run_tags
 from treadle.engine.identity import timestamp
+from treadle.engine.invocation_batch import result_of
 from treadle.engine.launch.attempts import attempt_for_request
 from treadle.engine.messages import ChunkRequest, LaunchRequest
-from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.pool_slots import with_wait
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.engine.registry.registry_cache import NO_POOLS, Grants, Pools
-from treadle.model.runs import Reaction, Run
+from treadle.engine.run_batches import BATCH_SIZE, write_batches
+from treadle.model.runs import Run
 from treadle.model.ticks import ChunkProgress, DispatchCounts, Drop, PlannedRun, Tick
 from treadle.ports.partitions import PartitionStore
 from treadle.ports.runs import RunStore
@@ -39,12 +43,11 @@ from treadle.ports.ticks import TickStore
 
 logger = logging.getLogger(__name__)
 
+R = TypeVar("R")
+
 SHOWN_REFUSALS = 20
 SHOWN_REFUSALS_OF_CHUNK = 2
 """The number of refusals recorded with a reason, for a tick and for each of its chunks; all are counted."""
-
-BATCH_SIZE = 25
-"""How many new runs are written by one request; the maximum of DynamoDB's BatchExecuteStatement."""
 
 _SHOWN_JOBS = 5
 
@@ -56,11 +59,6 @@ UNGRANTED_MS = 600_000
 
 
 DEFAULT_DEPTH = 10
-
-_NOT_NOTED = "The note that sensor %s acted on %s was not written"
-
-KEPT_REACTIONS = 100
-"""The number of reactions that are kept on a run, the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,55 +152,143 @@ class Dispatcher:
         self._partitions = partitions
         self._pools = pools
         self._limits = limits
+        self._reactions = ReactionNotes(runs)
         self._rate_limiter = RunRateLimiter(ticks, clock, self._runs_per_hour)
         self._loops = LoopGuard(ticks, runs, grants, clock)
         self._chunks = chunks
         self._workers = workers
 
-    def note_reactions(self, ticks: Sequence[Tick]) -> frozenset[str]:
-        """Record on runs that sensors acted on them: one request reads the runs of all ticks, and one writes 25 of them.
+    def dispatch_many(self, ticks: Sequence[Tick]) -> list[Outcome | Exception]:
+        """Dispatch ticks, as `dispatch` does each of them; plain ones share the requests to the stores and the queue.
 
         Args:
-            ticks: as committed.
+            ticks: as committed, no two of them the same.
 
         Returns:
-            The ids of the ticks whose reaction is recorded; `dispatch` records those of the others.
-
-        Raises:
-            StoreError: if the store did not answer; some may be recorded.
+            For each tick, the outcome, or the error that `dispatch` would raise.
         """
-        reactions = [(tick, found) for tick in ticks if (found := _reaction_of(tick))]
-        if len(reactions) < 2:
-            return frozenset()
-        before = self._runs.get_many(list(dict.fromkeys(_run_of(reaction) for _, reaction in reactions)))
-        after = dict(before)
-        for _, reaction in reactions:
-            if (run := after.get(_run_of(reaction))) is not None:
-                after[run.run_id] = _noted(run, reaction)
-        changes = [(run, before[run_id]) for run_id, run in after.items() if run != before[run_id]]
-        results = self._runs.replace_many(changes)
-        unwritten = {
-            run.run_id for (run, _), result in zip(changes, results, strict=True) if result is not None
-        }
-        noted = before.keys() - unwritten
-        return frozenset(tick.tick_id for tick, reaction in reactions if _run_of(reaction) in noted)
+        noted: Collection[str] = ()
+        if len(ticks) > 1:
+            noted = _unless_failed(partial(self._reactions.note_many, ticks), frozenset())
+        results: dict[int, Outcome | Exception] = {}
+        left = list(range(len(ticks)))
+        while left:
+            now, later = self._checked_once(ticks, left)
+            done: dict[int, Outcome] = {}
+            if len(now) > 1:
+                done = _unless_failed(partial(self._dispatched_together, ticks, now, noted), done)
+            results.update(done)
+            for position in now:
+                if position not in done:
+                    tick = ticks[position]
+                    alone = partial(self._dispatch, tick, is_reaction_noted=tick.tick_id in noted)
+                    results[position] = result_of(alone)
+            left = later
+        return [results[position] for position in range(len(ticks))]
 
-    def dispatch(self, tick: Tick, *, is_reaction_noted: bool = False) -> Outcome:
+    def _checked_once(self, ticks: Sequence[Tick], positions: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Divide ticks into those to dispatch now, with one check of each sensor for a loop, and those that follow it."""
+        now: list[int] = []
+        later: list[int] = []
+        new = Counter[str]()
+        checked: set[str] = set()
+        for position in positions:
+            sensor = ticks[position].sensor
+            if sensor in checked:
+                later.append(position)
+                continue
+            now.append(position)
+            if self._loops.is_due(sensor, new[sensor]):
+                checked.add(sensor)
+            new[sensor] += len(ticks[position].requests)
+        return now, later
+
+    def _dispatched_together(
+        self, ticks: Sequence[Tick], positions: Sequence[int], noted: Collection[str]
+    ) -> dict[int, Outcome]:
+        """Return the outcomes of plain ticks by their positions; the others must be dispatched by themselves.
+
+        A tick is left out at the first thing that is not as usual, even if some of its runs have been created: its
+        own dispatch recognizes them.
+        """
+        planned: dict[int, list[tuple[Run, int]]] = {}
+        new = Counter[str]()
+        for position in positions:
+            tick = ticks[position]
+            is_noted = tick.tick_id in noted or reaction_of(tick) is None
+            may_loop = self._loops.is_due(tick.sensor, new[tick.sensor])
+            new[tick.sensor] += len(tick.requests)
+            if is_noted and not may_loop and (plan := self._plain_plan(tick)) is not None:
+                planned[position] = plan
+        if len(planned) < 2:
+            self._give_back(chain.from_iterable(planned.values()))
+            return {}
+        runs = [(position, run, hour) for position, plan in planned.items() for run, hour in plan]
+        results = self._runs.create_many([run for _, run, _ in runs])
+        started: dict[int, list[Run]] = {position: [] for position in planned}
+        for (position, run, hour), existing in zip(runs, results, strict=True):
+            if existing is not None:
+                self._give_back([(run, hour)])
+            if isinstance(existing, Exception) or (existing is not None and existing.tick_id != run.tick_id):
+                started.pop(position, None)
+            elif position in started:
+                started[position].append(existing or run)
+        created = list(chain.from_iterable(started.values()))
+        for sensor, number in Counter(run.sensor for run in created).items():
+            self._loops.created(sensor, number)
+        self._launches.send([LaunchRequest.of(run).to_json() for run in created if run.may_launch])
+        counts = {position: DispatchCounts(len(each)) for position, each in started.items()}
+        errors = self._ticks.mark_many_dispatched(
+            [(ticks[position], each) for position, each in counts.items()]
+        )
+        return {
+            position: _dispatched(ticks[position], each)
+            for (position, each), error in zip(counts.items(), errors, strict=True)
+            if error is None
+        }
+
+    def _give_back(self, runs: Iterable[tuple[Run, int]]) -> None:
+        """Release what runs were to take of hourly limits."""
+        for run, hour in runs:
+            self._rate_limiter.give_back(run.sensor, hour)
+
+    def _plain_plan(self, tick: Tick) -> list[tuple[Run, int]] | None:
+        """Return the new runs of a tick with the hours that they count in; None if it needs more than them."""
+        if not _is_plain(tick):
+            return None
+        admission = self._admission(tick)
+        if tick.depth >= self._limits.depth or not all(
+            each.job in admission.granted for each in tick.requests
+        ):
+            return None
+        plan: list[tuple[Run, int]] = []
+        for position, request in enumerate(tick.requests):
+            run = self._new_run(tick, request)
+            hour = None if run.pools else self._rate_limiter.take(tick.sensor)
+            if hour is None:
+                self._give_back(plan)
+                return None
+            plan.append((with_wait(run, requested=(tick.ended_at, position)), hour))
+        return plan
+
+    def dispatch(self, tick: Tick) -> Outcome:
         """Create the runs for a tick's requests, or send a large tick's chunks to their queue; idempotent.
 
         Args:
             tick: as committed.
-            is_reaction_noted: whether `note_reactions` has recorded the tick's reaction.
 
         Raises:
             StoreError: if a store or the queue did not answer; it is safe to retry.
         """
+        return self._dispatch(tick, is_reaction_noted=False)
+
+    def _dispatch(self, tick: Tick, *, is_reaction_noted: bool) -> Outcome:
         if tick.status is not TickStatus.SUCCESS:
             return Outcome(Decision.DUPLICATE, "The tick has nothing to dispatch.", tick.tick_id)
         if tick.dispatched is not None:
             return Outcome(Decision.DUPLICATE, "The tick was already dispatched.", tick.tick_id)
         if not is_reaction_noted:
-            self._note_reaction(tick)
+            self._reactions.note(tick)
         # Requests are held only after this was done once, and are checked again every ten minutes.
         was_held = tick.held_requests > 0
         refusals = [] if was_held else self._record_assets(tick)
@@ -231,27 +317,8 @@ class Dispatcher:
             refusals = self._record_assets(tick, again=True)
         counts = applied.counts + DispatchCounts(refused=len(refusals))
         self._ticks.mark_dispatched(tick, counts, [*refusals, *applied.refusals][:SHOWN_REFUSALS])
-        reason = str(counts) if tick.requests or refusals else tick.reason or f"{changes} partitions"
         refused = len(refusals) if tick.dropped else counts.refused
-        return Outcome(Decision.SUCCESS, reason, tick.tick_id, counts.started, refused=refused)
-
-    def _note_reaction(self, tick: Tick) -> None:
-        """Record once on a run that a sensor acted on it; a run of another stack has no record here."""
-        reaction = _reaction_of(tick)
-        if reaction is None:
-            return
-        try:
-            run = self._runs.get(_run_of(reaction))
-        except UnreadableRecordError:
-            logger.exception(_NOT_NOTED, tick.sensor, reaction.event_id)
-            return
-        if run is None:
-            return
-        try:
-            update_with_optimistic_lock(self._runs, run, lambda current: _noted(current, reaction))
-        except StoreRejectedError:
-            # Such as a record of the maximum size: the tick's requests matter more than the note.
-            logger.exception(_NOT_NOTED, tick.sensor, reaction.event_id)
+        return _dispatched(tick, counts, refused)
 
     def _record_assets(self, tick: Tick, *, again: bool = False) -> list[str]:
         """Record the tick's materializations; return the refusals."""
@@ -481,7 +548,7 @@ class Dispatcher:
                 for request, plan in batch
             ]
 
-        batches = _batches(planned)
+        batches = write_batches(planned)
         if self._workers == 1 or len(batches) == 1:
             results = list(map(recorded, batches))
         else:
@@ -623,31 +690,33 @@ _Result = Run | _SkipCause | str | Exception
 """Of one request: the run that the tick started, why there is none, its refusal, or its error."""
 
 
-def _batches(planned: Sequence[_Result]) -> list[Sequence[int]]:
-    """Group requests by their indexes: new runs that are in no pool are written together, others alone."""
-    together = [index for index, plan in enumerate(planned) if isinstance(plan, Run) and not plan.pools]
-    batches = [together[first : first + BATCH_SIZE] for first in range(0, len(together), BATCH_SIZE)]
-    alone = set(range(len(planned))).difference(together)
-    return [*batches, *([index] for index in sorted(alone))]
+def _is_plain(tick: Tick) -> bool:
+    """Return whether a tick is dispatched for the first time and has only a few requests."""
+    is_first = (
+        tick.status is TickStatus.SUCCESS
+        and tick.is_to_be_dispatched
+        and tick.held is None
+        and tick.dropped is None
+        and tick.slicing is None
+    )
+    is_small = len(tick.requests) <= BATCH_SIZE
+    return is_first and is_small and not tick.asset_events and not tick.partition_change_count
 
 
-def _reaction_of(tick: Tick) -> Reaction | None:
-    """Return the reaction of a tick that is to be dispatched, if it acted on an event of a run."""
-    if tick.acted_on is None or tick.status is not TickStatus.SUCCESS or tick.dispatched is not None:
-        return None
-    return Reaction(tick.sensor, tick.acted_on, tick.tick_id, tick.ended_at)
+def _dispatched(tick: Tick, counts: DispatchCounts, refused: int = 0) -> Outcome:
+    """Return the outcome of a dispatch that is complete."""
+    is_counted = tick.requests or counts.refused
+    reason = str(counts) if is_counted else tick.reason or f"{tick.partition_change_count} partitions"
+    return Outcome(Decision.SUCCESS, reason, tick.tick_id, counts.started, refused=refused)
 
 
-def _run_of(reaction: Reaction) -> str:
-    return reaction.event_id.partition("/")[0]
-
-
-def _noted(run: Run, reaction: Reaction) -> Run:
-    """Return the run with the reaction, which it has once."""
-    event = (reaction.sensor, reaction.event_id)
-    if any((each.sensor, each.event_id) == event for each in run.reactions):
-        return run
-    return replace(run, reactions=(*run.reactions, reaction)[-KEPT_REACTIONS:])
+def _unless_failed(work: Callable[[], R], otherwise: R) -> R:
+    """Return the result of work for several ticks; if it fails, each of them is dispatched by itself, and has the error."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001 - whatever it is, only the tick that it is about fails
+        logger.warning("The ticks of a batch are dispatched one by one: %s", error)
+        return otherwise
 
 
 def _dropped(request: PlannedRun, drop: Drop) -> str:

@@ -65,6 +65,11 @@ class LoopGuard:
         self._clock = clock
         self._due_in: dict[str, int] = {}
 
+    def is_due(self, sensor: str, planned: int = 0) -> bool:
+        """Return whether the next tick of a sensor is to be checked, once so many further runs have been created."""
+        entry = self._grants.sensors().get(sensor)
+        return entry is not None and entry.is_watched_for_loops and self._due_in.get(sensor, 0) <= planned
+
     def check(self, tick: Tick) -> LoopStatus:
         """Return whether a tick's requests may start; look for a loop if that is due.
 
@@ -72,8 +77,7 @@ class LoopGuard:
             StoreError: if a store did not answer.
         """
         sensor = tick.sensor
-        entry = self._grants.sensors().get(sensor)
-        if entry is None or not entry.is_watched_for_loops or self._due_in.get(sensor, 0) > 0:
+        if not self.is_due(sensor):
             return FREE
         try:
             hold = self._ticks.loop_hold(sensor)

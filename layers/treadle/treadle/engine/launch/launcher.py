@@ -3,8 +3,12 @@
 import json
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from treadle.definitions.canonical import canonical_json
 from treadle.definitions.errors import (
@@ -20,6 +24,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.max_runtime import MAX_RUNTIME_TAG, max_runtime_ms
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import tick_time, timestamp
+from treadle.engine.invocation_batch import result_of
 from treadle.engine.message_hops import MOST_HOPS
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
@@ -51,7 +56,13 @@ UNSEEN_FOR_MS = 60_000
 RETRY_SECONDS = 20
 MAX_DELAY_SECONDS = 900
 
+RECORD_WITHIN_SECONDS = 1.0
+"""How long the record of a start waits for other starts of its batch, to be written with theirs."""
+
 _SHOWN_REASON = 500
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def payload(run: Run) -> str:
@@ -85,6 +96,50 @@ class _Lazy:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """A launch of an attempt, before the attempt is claimed.
+
+    Attributes:
+        request: which attempt.
+        settings: the job's settings; None if it is not registered.
+        unprepared: why its target cannot be called now; None if it can.
+        claim: the claim.
+        pending_start: the start that is recorded with the claim.
+        ends_at: after this time this process certainly cannot act any more.
+    """
+
+    request: LaunchRequest
+    settings: JobSettings | None
+    unprepared: LaunchError | None
+    claim: Claim
+    pending_start: PendingStart
+    ends_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    """An attempt that has been started.
+
+    Attributes:
+        run: the run before its start is recorded.
+        report: what is recorded.
+        describes: whether its target can be queried for its status.
+    """
+
+    run: Run
+    report: Report
+    describes: bool
+
+    def outcome(self) -> Outcome:
+        """Return the outcome, once the start is recorded."""
+        run, at = self.run, self.report.time
+        requested_at = tick_time(run.tick_id) if run.attempt == 1 else None
+        latency = None if requested_at is None else at - requested_at
+        reason = f"Started {self.report.external_id}"
+        return Outcome(Decision.LAUNCHED, reason, run.launch_id, 1, latency=latency)
+
+
 class Launcher:
     """Starts claimed attempts.
 
@@ -98,6 +153,7 @@ class Launcher:
         blobs: stores the run configs that were too large to be sent.
         place: the engine's account and Region, as `account/region`.
         pools: which pools a run is in.
+        workers: how many runs of a batch are started concurrently; above 1, stores and targets must be thread-safe.
     """
 
     def __init__(
@@ -111,6 +167,8 @@ class Launcher:
         blobs: BlobStore,
         place: str = "",
         pools: Pools = NO_POOLS,
+        *,
+        workers: int = 1,
     ) -> None:
         self._runs = runs
         self._launches = launches
@@ -121,6 +179,7 @@ class Launcher:
         self._blobs = blobs
         self._place = place
         self._pools = pools
+        self._workers = workers
 
     def launch(self, request: LaunchRequest, seconds: float) -> Outcome:
         """Start an attempt unless it has been started, or is being started.
@@ -133,19 +192,98 @@ class Launcher:
             UnknownEventError: if there is no such run.
             StoreError: if a store or the queue did not answer; the message is to be redelivered.
         """
+        [result] = self.launch_many([request], seconds)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def launch_many(self, requests: Sequence[LaunchRequest], seconds: float) -> list[Outcome | Exception]:
+        """Start attempts: one request reads their runs, one claims up to 25 of them, and one records as many starts.
+
+        Args:
+            requests: which attempts, no two of them the same.
+            seconds: after this time this process certainly cannot act any more.
+
+        Returns:
+            For each request, the outcome, or the error that `launch` would raise.
+        """
+        ends_at = self._clock.now() + int(seconds * 1000)
+        results: dict[int, Outcome | Exception] = {}
+        is_threaded = self._workers > 1 and len(requests) > 1
+        with ThreadPoolExecutor(self._workers, "launch") if is_threaded else nullcontext() as pool:
+            prepared: dict[int, _Launch | Exception] = {}
+            for group in _in_groups(partial(self._prepared, ends_at), requests, pool):
+                prepared.update(group)
+            launches = [prepared[position] for position in range(len(requests))]
+            claimed = self._claimed([each for each in launches if isinstance(each, _Launch)])
+            for some in _in_groups(partial(self._begun, claimed), launches, pool):
+                started = {position: each for position, each in some.items() if isinstance(each, _Started)}
+                results.update({at: each for at, each in some.items() if not isinstance(each, _Started)})
+                results.update(zip(started, self._recorded(list(started.values())), strict=True))
+        return [results[position] for position in range(len(requests))]
+
+    def _prepared(self, ends_at: int, request: LaunchRequest) -> _Launch:
+        """Prepare a launch, without a trace of it."""
         now = self._clock.now()
-        ends_at = now + int(seconds * 1000)
         claim = Claim(self._tokens.new(), ends_at + TAKEOVER_MARGIN_MS)
         settings = self._jobs.get(request.job)
         # Before the pending start is recorded: if this fails nothing was sent, and no start is in doubt.
         unprepared = self._unprepared(settings)
         pending_start = _pending_start(claim, now, None if unprepared else settings)
-        run = self._runs.claim(request.run_id, request.job, request.attempt, claim, pending_start)
+        return _Launch(request, settings, unprepared, claim, pending_start, ends_at)
+
+    def _claimed(self, launches: Sequence[_Launch]) -> dict[LaunchRequest, Run | Exception]:
+        """Claim the attempts of several launches that none has claimed before, and return their records."""
+        if len(launches) < 2:
+            return {}
+        run_ids = list(dict.fromkeys(each.request.run_id for each in launches))
+        known = result_of(lambda: self._runs.get_many(run_ids))
+        if isinstance(known, Exception):
+            return dict.fromkeys((each.request for each in launches), known)
+        changes: dict[LaunchRequest, tuple[Run, Run]] = {}
+        for each in launches:
+            run = known.get(each.request.run_id)
+            if run is not None and _is_unclaimed(run, each.request):
+                after = replace(run, claim=each.claim, pending_start=each.pending_start)
+                changes[each.request] = after, run
+        written = result_of(lambda: self._runs.replace_many(list(changes.values())))
+        results = [written] * len(changes) if isinstance(written, Exception) else written
+        claimed: dict[LaunchRequest, Run | Exception] = {}
+        for (request, (after, _)), result in zip(changes.items(), results, strict=True):
+            if result is None:
+                claimed[request] = replace(after, revision=after.revision + 1)
+            elif isinstance(result, Exception):
+                claimed[request] = result
+            # Otherwise others have changed the run meanwhile: it is claimed by itself.
+        return claimed
+
+    def _begun(
+        self, claimed: Mapping[LaunchRequest, Run | Exception], launch: _Launch | Exception
+    ) -> Outcome | _Started:
+        """Claim an attempt, unless that is done, and start it."""
+        if isinstance(launch, Exception):
+            raise launch
+        run = claimed.get(launch.request) or self._claim(launch)
+        if isinstance(run, Exception):
+            raise run
+        if run.claim != launch.claim:
+            return self._not_ours(run, launch.request, launch.pending_start.at)
+        return self._start_claimed(run, launch)
+
+    def _claim(self, launch: _Launch) -> Run:
+        """Claim an attempt by itself, and return its run, which has the claim if that was successful."""
+        request = launch.request
+        run = self._runs.claim(
+            request.run_id, request.job, request.attempt, launch.claim, launch.pending_start
+        )
         if run is None or run.job != request.job:
             msg = f"The launch message names an unknown run: {request.run_id} of job {request.job!r}."
             raise UnknownEventError(msg)
-        if run.claim != claim:
-            return self._not_ours(run, request, now)
+        return run
+
+    def _start_claimed(self, run: Run, launch: _Launch) -> Outcome | _Started:
+        """Start an attempt, unless it has to wait or may have been started."""
+        pending_start, settings = launch.pending_start, launch.settings
         joined = tuple(pool for pool in self._pools.of(run.job, run.tags) if pool not in run.pools)
         if joined and not _is_in_doubt(run):
             return self._wait_for(run, joined)
@@ -160,7 +298,7 @@ class Launcher:
             run = self._amended(run, unseen_at=None, pending_start=pending_start)
         at = pinned_settings(settings or JobSettings(run.job, "", "", "?"), run.pending_start)
         if not at.arn and settings is None:
-            return self._unregistered(run, request.hops)
+            return self._unregistered(run, launch.request.hops)
         if not at.arn:
             return self._fail(run, "JobNotConfiguredError", _not_configured(run, settings))
         try:
@@ -169,7 +307,7 @@ class Launcher:
         except Exception as error:  # noqa: BLE001 - whatever it is, the next delivery would meet it as well
             reached = _is_in_doubt(run)
             return self._fail(run, UnreadableRecordError.__name__, _no_input(run, error), reached=reached)
-        return self._start(run, start, ends_at, request.hops, unprepared)
+        return self._start(run, start, launch)
 
     def _wait_for(self, run: Run, joined: tuple[str, ...] = ()) -> Outcome:
         """Let a run wait for its pools, and for those that its job joined after the attempt was queued."""
@@ -208,20 +346,19 @@ class Launcher:
         )
         return Outcome(Decision.DUPLICATE, reason, run.launch_id)
 
-    def _start(
-        self, run: Run, start: Start, ends_at: int, hops: int, unprepared: LaunchError | None
-    ) -> Outcome:
-        target = self._targets.get(start.settings.target)
+    def _start(self, run: Run, start: Start, launch: _Launch) -> Outcome | _Started:
+        target, hops = self._targets.get(start.settings.target), launch.request.hops
         if target is None:
             return self._fail(run, OUTCOME_UNKNOWN, _unknown(run, start), reached=True)
         try:
-            _check_prepared(run, target, start, unprepared)
+            _check_prepared(run, target, start, launch.unprepared)
             was_in_doubt = _is_in_doubt(run)
             run, found = self._resolve_pending_start(run, target, start)
             if isinstance(found, _Lazy):
                 return self._release(run, found, hops)
             if found is None:
-                waits = self._waits(run, ends_at, hops, is_resolved=was_in_doubt and not _is_in_doubt(run))
+                is_resolved = was_in_doubt and not _is_in_doubt(run)
+                waits = self._waits(run, launch.ends_at, hops, is_resolved=is_resolved)
                 if waits is not None:
                     return waits
                 if run.is_by_reference:
@@ -235,7 +372,7 @@ class Launcher:
             return self._release(run, _Lazy(self._wait(run), str(error)), hops)
         except LaunchUncertainError as error:
             return self._release(run, _Lazy(self._wait(run), str(error)), hops, reached=True)
-        return self._started(run, found, describes=target.contract.describes)
+        return self._started(run, found, target)
 
     def _check_payload(self, run: Run) -> None:
         """Check that the object with the run's config is still there, as the job would fail without it.
@@ -301,7 +438,7 @@ class Launcher:
             run, unseen_at=None, pending_start=_pending_start(claim, now, start.settings)
         ), None
 
-    def _started(self, run: Run, execution: Execution, *, describes: bool) -> Outcome:
+    def _started(self, run: Run, execution: Execution, target: Target) -> Outcome | _Started:
         report = Report(
             run.attempt,
             Status.STARTED,
@@ -311,21 +448,48 @@ class Launcher:
             target=execution.target,
             observed_at=self._clock.now(),
         )
+        started = _Started(run, report, target.contract.describes)
+        if not target.contract.is_at_least_once:
+            return started
+        # If this process died, another one would start it again: nothing else is waited for.
+        update_with_optimistic_lock(self._runs, run, partial(self._with_start, started))
+        return started.outcome()
 
-        def started(current: Run) -> Run:
-            folded = fold(current, report)
-            if folded.attempt != run.attempt:
-                return folded
-            if not describes:
-                return replace(folded, next_at=None)  # Its status cannot be queried.
-            return _with_kept_check(with_early_check(folded, self._place, self._clock.now()), current)
+    def _with_start(self, started: _Started, current: Run) -> Run:
+        """Return a run with its start."""
+        folded = fold(current, started.report)
+        if folded.attempt != started.run.attempt:
+            return folded
+        if not started.describes:
+            return replace(folded, next_at=None)  # Its status cannot be queried.
+        return _with_kept_check(with_early_check(folded, self._place, self._clock.now()), current)
 
-        update_with_optimistic_lock(self._runs, run, started)
-        requested_at = tick_time(run.tick_id) if run.attempt == 1 else None
-        latency = None if requested_at is None else execution.started_at - requested_at
-        return Outcome(
-            Decision.LAUNCHED, f"Started {execution.external_id}", run.launch_id, 1, latency=latency
+    def _recorded(self, started: Sequence[_Started]) -> list[Outcome | Exception]:
+        """Record starts together; one whose run others have changed meanwhile, by itself."""
+        afters = [result_of(partial(self._with_start, each, each.run)) for each in started]
+        results: dict[int, Run | Exception | None] = dict(enumerate(afters))
+        changes = {
+            position: (after, started[position].run)
+            for position, after in enumerate(afters)
+            if isinstance(after, Run)
+        }
+        written = result_of(lambda: self._runs.replace_many(list(changes.values()))) if changes else []
+        results.update(
+            dict.fromkeys(changes, written)
+            if isinstance(written, Exception)
+            else zip(changes, written, strict=True)
         )
+        return [
+            result_of(partial(self._record, each, results[position])) for position, each in enumerate(started)
+        ]
+
+    def _record(self, started: _Started, result: Run | Exception | None) -> Outcome:
+        """Return the outcome of a start, which is recorded unless others have changed its run, or raise the error."""
+        if isinstance(result, Exception):
+            raise result
+        if result is not None:
+            update_with_optimistic_lock(self._runs, result, partial(self._with_start, started))
+        return started.outcome()
 
     def _refused(self, run: Run, start: Start, target: Target, error: LaunchError, hops: int) -> Outcome:
         """Handle a target's refusal of a start, which says nothing about an earlier start in doubt."""
@@ -443,6 +607,26 @@ def _queue_of(run: Run) -> str:
 
 class _UnknownOutcomeError(Exception):
     """It cannot be determined any more whether an attempt was started."""
+
+
+def _in_groups(
+    work: Callable[[T], R], inputs: Sequence[T], pool: ThreadPoolExecutor | None
+) -> Iterator[dict[int, R | Exception]]:
+    """Yield the results of work by the positions of its inputs: all together, or those that the slowest do not hold up."""
+    tries = [partial(result_of, partial(work, each)) for each in inputs]
+    if pool is None:
+        yield {position: each() for position, each in enumerate(tries)}
+        return
+    running = {pool.submit(each): position for position, each in enumerate(tries)}
+    while running:
+        done, _ = wait(running, RECORD_WITHIN_SECONDS)
+        yield {running.pop(each): each.result() for each in done}
+
+
+def _is_unclaimed(run: Run, request: LaunchRequest) -> bool:
+    """Return whether an attempt is queued, waits for no pool, and no launch has claimed or tried to start it."""
+    is_requested = (run.job, run.attempt, run.status) == (request.job, request.attempt, Status.QUEUED)
+    return is_requested and run.waiting is None and run.claim is None and run.pending_start is None
 
 
 def _pending_start(claim: Claim, now: int, settings: JobSettings | None) -> PendingStart:

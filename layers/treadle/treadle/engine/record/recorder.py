@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 from treadle.definitions.errors import (
     LaunchDelayedError,
@@ -13,6 +12,7 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import parse_launch_id
+from treadle.engine.invocation_batch import result_of
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.arns import arn_matches, former_of, kind_of_run
@@ -24,8 +24,6 @@ from treadle.model.targets import Execution, JobSettings
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock
 from treadle.ports.targets import Targets
-
-R = TypeVar("R")
 
 REPORT = "report"
 """The target type in a status change that was reported for a run, whatever the run's target is."""
@@ -156,12 +154,12 @@ class Recorder:
         Returns:
             For each change, the outcome, or the error that `record` would raise.
         """
-        known = _result(partial(self._known, changes))
+        known = result_of(partial(self._known, changes))
         if isinstance(known, Exception):
             return [known] * len(changes)
-        applied = [_result(partial(self._applied, change, known)) for change in changes]
+        applied = [result_of(partial(self._applied, change, known)) for change in changes]
         self._write([each for each in applied if isinstance(each, _Applied)])
-        return [_result(each.outcome) if isinstance(each, _Applied) else each for each in applied]
+        return [result_of(each.outcome) if isinstance(each, _Applied) else each for each in applied]
 
     def _known(self, changes: Sequence[StatusChange]) -> dict[str, Run]:
         """Read the runs that several changes name; a single one is read as it is processed."""
@@ -187,13 +185,13 @@ class Recorder:
         changes = []
         for reports in by_run.values():
             before = max((each.run for each in reports), key=lambda run: run.revision)
-            after = _result(partial(self._all_folded, before, reports))
+            after = result_of(partial(self._all_folded, before, reports))
             if isinstance(after, Exception):
                 for each in reports:
                     each.error = after
             elif after != before:
                 changes.append((after, before))
-        written = _result(partial(self._runs.replace_many, changes)) if changes else []
+        written = result_of(partial(self._runs.replace_many, changes)) if changes else []
         results = [written] * len(changes) if isinstance(written, Exception) else written
         for (run, before), result in zip(changes, results, strict=True):
             if result is not None:
@@ -205,7 +203,7 @@ class Recorder:
         if isinstance(result, Exception):
             applied.error = result
             return
-        folded = _result(
+        folded = result_of(
             lambda: update_with_optimistic_lock(
                 self._runs, run, lambda current: self._folded(current, applied.report)
             )
@@ -395,39 +393,6 @@ class Recorder:
             msg = f"{change.external_id} has ended, but its target does not report that yet."
             raise LaunchDelayedError(msg)
         return replace(change, status=described.status, failure=described.failure), None
-
-
-class BatchRecorder:
-    """Records the changes of a batch of messages together, and returns the result of each on its turn.
-
-    Args:
-        recorder: applies the changes.
-    """
-
-    def __init__(self, recorder: Recorder) -> None:
-        self._recorder = recorder
-        self._results: dict[StatusChange, Outcome | Exception] = {}
-
-    def begin(self, changes: Iterable[StatusChange]) -> None:
-        """Record the changes of the batch."""
-        distinct = list(dict.fromkeys(changes))
-        self._results.update(zip(distinct, self._recorder.record_many(distinct), strict=True))
-
-    def record(self, change: StatusChange) -> Outcome:
-        """Return the outcome of a change of the batch, or raise its error, as `Recorder.record` does."""
-        # A duplicate is recorded again, after the first one.
-        result = self._results.pop(change) if change in self._results else self._recorder.record(change)
-        if isinstance(result, Exception):
-            raise result
-        return result
-
-
-def _result(work: Callable[[], R]) -> R | Exception:
-    """Return the result of work for one change, or its error."""
-    try:
-        return work()
-    except Exception as error:  # noqa: BLE001 - each change has its own result
-        return error
 
 
 _UNKNOWN = "No run of Treadle has this name."

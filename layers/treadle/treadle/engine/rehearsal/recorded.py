@@ -1,12 +1,38 @@
 """A recorded tick, with what its evaluation was given."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from treadle.model.ticks import Tick, TickKind
 
 if TYPE_CHECKING:
+    from treadle.definitions.assets import AssetMaterialized
+    from treadle.definitions.run_events import RunStatusEvent
     from treadle.definitions.sensors import SensorEvent
+
+
+_BATCH = re.compile(r"Batch of [0-9]+ items?(?: of .*)?: batch-[0-9a-f]{64}", re.DOTALL)
+
+
+def is_of_batch(tick: Tick) -> bool:
+    """Return whether a tick evaluated a batch, by what its record names as its trigger."""
+    return tick.kind is TickKind.EVENT and _BATCH.fullmatch(tick.trigger or "") is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBatch:
+    """A batch of which each item is recorded.
+
+    Attributes:
+        by: the value of `Batch.by` that they share.
+        run_key: the default run key of the batch.
+        items: the items, in the order in which they were accepted.
+    """
+
+    by: str
+    run_key: str
+    items: "tuple[RunStatusEvent | AssetMaterialized, ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +47,8 @@ class RecordedTick:
         last_run_key: the last run key that was requested before.
         last_completion: when the tick before it ended.
         sensor_started_at: when the sensor was last started, if that was before.
-        event: the event that it evaluated; None for a leased tick.
+        event: the event that it evaluated; None for a leased tick, or a batch.
+        batch: the batch that it evaluated, if its items are recorded.
         problem: why it cannot be rehearsed, if that is known before.
     """
 
@@ -33,6 +60,7 @@ class RecordedTick:
     last_completion: int | None = None
     sensor_started_at: int | None = None
     event: "SensorEvent | None" = None
+    batch: RecordedBatch | None = None
     problem: str | None = None
 
     @property

@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from datetime import tzinfo
 from typing import TYPE_CHECKING
 
+from treadle.definitions.assets import AssetMaterialized
 from treadle.definitions.contexts import SensorEvaluationContext
+from treadle.definitions.event_log import EventLogRecord
 from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.timed import DeadlineReached
 from treadle.engine.assembly import SensorParts
 from treadle.engine.identity import RunIds
 from treadle.engine.rehearsal.derived import derived_event
 from treadle.engine.rehearsal.past import PastStores
-from treadle.engine.rehearsal.recorded import RecordedTick
+from treadle.engine.rehearsal.recorded import RecordedBatch, RecordedTick, is_of_batch
 from treadle.engine.rehearsal.unrecorded import Unrecorded
 from treadle.engine.tick.evaluation import Budget, TickContext
 from treadle.model.sensors import SensorState
@@ -119,10 +121,14 @@ class Rehearser:
     def _evaluated(self, recorded: RecordedTick, own: set[str]) -> Rehearsal:
         tick, name, kind = recorded.tick, self._evaluator.name, self._evaluator.definition.kind
         event = recorded.event
-        if event is None and not recorded.is_leased:
+        batch = recorded.batch
+        if batch is not None and self._evaluator.definition.batch is None:
+            return Rehearsal(recorded, problem="it evaluated a batch, and the sensor has none any more")
+        if event is None and batch is None and not recorded.is_leased:
             event = derived_event(kind, tick, self._unrecorded)
             if event is None:
-                missing = _MISSING.get(kind, "the content of its event")
+                of_event = _MISSING.get(kind, "the content of its event")
+                missing = "the content of its batch" if is_of_batch(tick) else of_event
                 return Rehearsal(recorded, problem=recorded.problem or f"{missing} is not recorded")
         if recorded.problem is not None:
             return Rehearsal(recorded, problem=recorded.problem)
@@ -150,10 +156,13 @@ class Rehearser:
             trigger=tick.trigger,
             depth=tick.depth,
         )
-        cursor, function = recorded.cursor_before, self._function(event)
+        cursor = recorded.cursor_before
+        function = self._function(event) if batch is None else self._function_of_batch(batch)
         result = self._evaluator.run(frame, state, cursor, function, self._budget)
         if self._unrecorded.what is not None:
             return Rehearsal(recorded, problem=f"{self._unrecorded.what} is not recorded")
+        if result.items:
+            return Rehearsal(recorded, problem="what it evaluates would wait for a batch now")
         if result.wait_seconds:
             # It was committed then, which shows that it had waited long enough.
             reason = f"it would wait for {result.wait_seconds} s, and what it would find then is not recorded"
@@ -169,3 +178,12 @@ class Rehearser:
         if isinstance(event, DeadlineReached):
             event = replace(event, time=event.time.astimezone(self._time_zone))
         return lambda context: definition.evaluate_event(context, event)
+
+    def _function_of_batch(
+        self, batch: RecordedBatch
+    ) -> Callable[[SensorEvaluationContext], SensorExecutionData]:
+        values = [
+            EventLogRecord.of(each) if isinstance(each, AssetMaterialized) else each for each in batch.items
+        ]
+        definition = self._evaluator.definition
+        return lambda context: definition.evaluate_batch(context, values, batch.by, batch.run_key)

@@ -34,8 +34,17 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 
 def packed(value: Any) -> str:
     """Return an item as JSON."""
-    found = {each.name: _written(getattr(value, each.name)) for each in fields(value)}
-    return json.dumps([_NAMES[type(value)], found], separators=(",", ":"))
+    if type(value) in _NAMES:
+        name, found = (
+            _NAMES[type(value)],
+            {each.name: _written(getattr(value, each.name)) for each in fields(value)},
+        )
+    else:
+        # Imported here, as most sensors with batches have other items.
+        from treadle.engine.tick.recorded_items import written
+
+        name, found = written(value)
+    return json.dumps([name, found], separators=(",", ":"))
 
 
 def _written(value: Any) -> Any:
@@ -50,6 +59,11 @@ def _written(value: Any) -> Any:
 
 def _unpacked(content: str) -> Any:
     name, found = json.loads(content)
+    if name not in _KINDS:
+        # Imported here, as most sensors with batches have other items.
+        from treadle.engine.tick.recorded_items import READ
+
+        return READ[name](found)
     kind = _KINDS[name]
     if kind is WebhookRequest:
         found["body"] = b64decode(found["body"])

@@ -125,9 +125,11 @@ class EventTicks:
             return EventBatchState(state, read_at)
         if self._project and state.project is None:
             state = self._sensors.claim(self._definition.name, self._project)
-        if self._definition.batch is not None:
-            return EventBatchState(state, read_at)
-        known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
+        known: Mapping[str, tuple[TickStatus, int]] = {}
+        # The ledger knows the items of batches, but neither what was evaluated before there were any, nor how often a record
+        # could not be accepted.
+        if self._definition.batch is None or self._definition.events_return:
+            known = self._ticks.attempts(self._definition.name, {tick_id_of(event) for event in events})
         # Imported here because scheduled ticks do not need it.
         from treadle.definitions.run_events import RunStatusEvent
 
@@ -204,18 +206,20 @@ class EventTicks:
     def begin(self, event: SensorEvent, batch_state: EventBatchState) -> bool:
         """Record that an event's next attempt begins, so that it counts even if it ends the process.
 
+        Of an event that only waits for a batch, nothing is recorded.
+
         Args:
             event: the event.
             batch_state: what `load_batch_state` read for it.
 
         Returns:
-            False if it was evaluated already, of which nothing is recorded.
+            False if nothing is recorded, as it was evaluated already, or waits for a batch.
 
         Raises:
             StoreError: if a store did not answer.
         """
         status, attempts = batch_state.known.get(tick_id_of(event), (TickStatus.FAILURE, 0))
-        if status is not TickStatus.FAILURE:
+        if status is not TickStatus.FAILURE or self._definition.batch is not None:
             return False
         return self._ticks.put(self._evaluator.unfinished(self._frame(event, batch_state, attempts + 1)))
 
@@ -230,6 +234,8 @@ class EventTicks:
         Raises:
             StoreError: if a store did not answer; the attempt counts then.
         """
+        if self._definition.batch is not None and not isinstance(error, SensorEvaluationError):
+            return  # No attempt of it was recorded.
         frame = self._frame(event, batch_state, self.attempts(event, batch_state))
         self._ticks.put(self._evaluator.refuse(frame, error))
 

@@ -27,7 +27,7 @@ from treadle.engine.tick.evaluation import (
     is_unstorable,
     unstorable,
 )
-from treadle.engine.tick.schedule import later_slots, minute, slot
+from treadle.engine.tick.schedule import MINUTE_MS, later_slots, minute, slot
 from treadle.model.sensors import Completion, Lease, LeaseRequest, Refused, SensorState, SkipStreak
 from treadle.model.ticks import CUT, SHOWN_CURSOR, ErrorInfo, Tick, TickKind
 from treadle.ports.sensors import SensorStore
@@ -111,6 +111,7 @@ class ScheduledTickRunner:
         self._slots = slots
         self._acceptor = acceptor
         self._policy = FailurePolicy(settings.interval, settings.pause_after)
+        self._skip_reason: str | None = None
 
     def tick(
         self, scheduled_for: int | None, budget: Budget, *, sends_ahead: bool = False, at_once: bool = False
@@ -136,7 +137,7 @@ class ScheduledTickRunner:
         if hours is not None and not at_once and not hours.covers(scheduled_for):
             return self._outside(hours, scheduled_for)
         request = replace(self._request(scheduled_for, now, budget), at_once=at_once)
-        lease = self._sensors.acquire(request)
+        lease = self._refused_early(request) or self._sensors.acquire(request)
         if isinstance(lease, Refused):
             if lease.state is not None and self._is_foreign(lease.state):
                 return self._refuse(request, lease.state)
@@ -152,6 +153,7 @@ class ScheduledTickRunner:
             if death is not None and not death.keeps_lease:
                 return replace(outcome(death.ticks[0]), paused=death.paused)
             decided = self._evaluate(lease, death.failure_streak if death else None, now, budget)
+            decided = replace(decided, is_repeated=self._is_repeated(decided) and not at_once)
         except LeaseLostError as error:
             self._sensors.release(lease)
             decided = Outcome(Decision.LOST, str(error), leased_tick_id(lease.scheduled_for, lease.epoch))
@@ -161,6 +163,22 @@ class ScheduledTickRunner:
                 self._sensors.release(lease)
             raise
         return replace(decided, recorded_failures=1) if death else decided
+
+    def _refused_early(self, request: LeaseRequest) -> Refused | None:
+        """Return the refusal of a delivery between two ticks of a long interval, for a read in place of a write."""
+        if request.at_once or request.interval <= MINUTE_MS:
+            return None  # Almost every delivery is due.
+        state = self._sensors.get(request.sensor)
+        last = state.last_scheduled_for
+        if last is None or is_ahead(last, request.now) or last <= request.scheduled_for - request.interval:
+            return None  # The lease decides.
+        return Refused(state)
+
+    def _is_repeated(self, decided: Outcome) -> bool:
+        """Whether the tick before, in this process, was skipped for the same reason; remember this one's."""
+        before, skipped = self._skip_reason, decided.decision is Decision.SKIPPED and not decided.rejected
+        self._skip_reason = decided.reason if skipped else None
+        return skipped and decided.reason == before
 
     def _outside(self, hours: "Hours", scheduled_for: int) -> Outcome:
         """Return that a scheduled time is outside of the sensor's hours, for which nothing is read or written."""

@@ -11,7 +11,9 @@ import {Loaded, Table, Time} from '../components.js';
  *
  * @param {Api.Sensor} sensor
  */
-export const takesBatches = ({kind}) => ['s3', 'event', 'queue', 'webhook'].includes(kind);
+export const takesBatches = ({kind}) => KINDS.includes(kind);
+
+const KINDS = ['s3', 'event', 'queue', 'webhook', 'stream', 'run_status', 'asset'];
 
 /** @type {Column<Api.OpenBatch>[]} */
 const COLUMNS = [
