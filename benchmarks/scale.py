@@ -28,7 +28,7 @@ STREAM_SHARDS = 4
 
 JOBS_OF_AN_ENGINE = 15
 JOB_SECONDS = 60.0
-BUS_EVENTS_OF_A_RUN, STATUS_EVENTS_OF_A_RUN = 4, 2
+BUS_EVENTS_OF_A_RUN = 4
 RAISED_CONCURRENCY, DEFAULT_CONCURRENCY, LEAST_CONCURRENCY = 1_000, 5, 2
 """The engine's parameter MaxConcurrency, of LAUNCH and of RECORD."""
 
@@ -308,9 +308,7 @@ class Simulation:
         engine["publish"].waiting += plan["record"]
 
     def _note_use(self, done: Mapping[str, float], used: float) -> None:
-        deliveries = (
-            done["evaluate"] + done["launch"] + done["record"] + BUS_EVENTS_OF_A_RUN * done["publish"]
-        )
+        deliveries = done["evaluate"] + done["record"] + BUS_EVENTS_OF_A_RUN * done["publish"]
         shares = {
             limits.START_RATE.name: done["launch"] / self.scenario.start_rate,
             limits.LAMBDA.name: used / limits.LAMBDA.value,

@@ -1651,7 +1651,7 @@ MUTANTS = (
     Mutant(
         "pending index",
         TICKS,
-        "pending=str(zlib.crc32(tick.tick_id.encode()) % SHARDS) if pending else None",
+        "pending=_shard(tick) if pending else None",
         "pending=None",
         ("tests/faults_moto/test_indexes.py::test_tick_that_the_stream_lost_is_dispatched",),
     ),
