@@ -175,13 +175,21 @@ class Deployment:
 
     def published(self) -> list[dict[str, Any]]:
         """Let PUBLISH receive all run records, as the stream would; return the events on the bus."""
-        sqs, events = boto3.client("sqs"), boto3.client("events")
-        self.queues["bus"] = sqs.create_queue(QueueName="bus")["QueueUrl"]
+        self.subscribe()
+        runs = boto3.client("dynamodb").scan(TableName=self.environment["TREADLE_RUNS_TABLE"])["Items"]
+        self.invoke("engine/publish", {"Records": [as_record(each) for each in runs]})
+        return self.bus_events()
+
+    def subscribe(self) -> None:
+        """Let a queue receive all events of the bus."""
+        self.queues["bus"] = boto3.client("sqs").create_queue(QueueName="bus")["QueueUrl"]
+        events = boto3.client("events")
         events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source": ["treadle"]}')
         arn = "arn:aws:sqs:us-east-1:123456789012:bus"
         events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "bus", "Arn": arn}])
-        runs = boto3.client("dynamodb").scan(TableName=self.environment["TREADLE_RUNS_TABLE"])["Items"]
-        self.invoke("engine/publish", {"Records": [as_record(each) for each in runs]})
+
+    def bus_events(self) -> list[dict[str, Any]]:
+        """Return the events of the bus since the last call."""
         bodies = [json.loads(message["Body"]) for message in self.messages("bus")]
         # AWS says where an event comes from; moto does not.
         return [{**body, "account": "123456789012", "region": "us-east-1"} for body in bodies]

@@ -3,7 +3,6 @@
 import json
 from typing import Any
 
-import boto3
 import pytest
 
 from tests.functional.conftest import Deployment, LambdaContext, batch, sample
@@ -18,20 +17,14 @@ RUN_ID = "6f1b1cc1-9f2b-5f0d-9a38-3c6d6a0f2f3e"
 
 
 @pytest.fixture
-def bus_queue(deployment: Deployment) -> str:
-    """URL of a queue that receives everything on Treadle's bus."""
-    sqs, events = boto3.client("sqs"), boto3.client("events")
-    url = sqs.create_queue(QueueName="bus")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    events.put_rule(Name="all", EventBusName="treadle", EventPattern=json.dumps({"source": ["treadle"]}))
-    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "bus", "Arn": arn}])
-    deployment.queues["bus"] = url
-    return str(url)
+def bus_queue(deployment: Deployment) -> None:
+    """Let a queue receive everything on Treadle's bus."""
+    deployment.subscribe()
 
 
 def published(deployment: Deployment) -> list[dict[str, Any]]:
     """Return the events on the bus since the last call."""
-    events = [json.loads(message["Body"]) for message in deployment.messages("bus")]
+    events = deployment.bus_events()
     assert {event["detail-type"] for event in events} <= {"Asset Materialized"}
     return [event["detail"] for event in events]
 
@@ -47,7 +40,7 @@ def record(deployment: Deployment, *bodies: dict[str, Any]) -> Any:
 
 
 def test_the_sample_report_is_numbered_and_reported_with_the_depth_of_its_run(
-    deployment: Deployment, bus_queue: str
+    deployment: Deployment, bus_queue: None
 ) -> None:
     run = Run(RUN_ID, "process_file", "s", "k", "t", "{}", {"treadle/depth": "2"}, 0)
     assert deployment.stores.runs.create(run) is None
@@ -63,7 +56,7 @@ def test_the_sample_report_is_numbered_and_reported_with_the_depth_of_its_run(
 
 
 def test_the_sample_of_another_stack_is_numbered_again_and_reported_here(
-    deployment: Deployment, bus_queue: str
+    deployment: Deployment, bus_queue: None
 ) -> None:
     deployment.invoke("engine/record", sample("record-asset-of-another-stack"))
 
@@ -74,7 +67,7 @@ def test_the_sample_of_another_stack_is_numbered_again_and_reported_here(
 
 
 def test_observation_is_recorded_once_apart_from_materializations(
-    deployment: Deployment, bus_queue: str
+    deployment: Deployment, bus_queue: None
 ) -> None:
     made = body_of("record-asset-report")
     seen = {**body_of("record-asset-report", metadata={"rows": 7}), "detail-type": "Asset Observation Report"}
@@ -82,7 +75,7 @@ def test_observation_is_recorded_once_apart_from_materializations(
 
     assert record(deployment, made, seen, other, seen) == {"batchItemFailures": []}
 
-    events = [json.loads(message["Body"]) for message in deployment.messages("bus")]
+    events = deployment.bus_events()
     assert sorted((each["detail-type"], each["detail"]["storage_id"]) for each in events) == [
         ("Asset Materialized", 1),
         *[("Asset Observed", 1)] * 3,
@@ -94,7 +87,7 @@ def test_observation_is_recorded_once_apart_from_materializations(
 
 
 def test_redelivery_and_a_second_report_are_reported_as_the_first(
-    deployment: Deployment, bus_queue: str
+    deployment: Deployment, bus_queue: None
 ) -> None:
     again = body_of("record-asset-report", metadata={"rows": 1}, time="2026-11-23T00:00:00Z")
 
@@ -107,7 +100,7 @@ def test_redelivery_and_a_second_report_are_reported_as_the_first(
 
 
 def test_what_cannot_be_recorded_is_a_dead_letter_with_its_reason_and_blocks_no_other(
-    deployment: Deployment, bus_queue: str
+    deployment: Deployment, bus_queue: None
 ) -> None:
     bad = {
         "version 2 is not 1": body_of("record-asset-report", version=2),
@@ -130,7 +123,7 @@ def test_what_cannot_be_recorded_is_a_dead_letter_with_its_reason_and_blocks_no_
     assert len(published(deployment)) == 1
 
 
-def test_what_went_through_a_stack_changes_nothing(deployment: Deployment, bus_queue: str) -> None:
+def test_what_went_through_a_stack_changes_nothing(deployment: Deployment, bus_queue: None) -> None:
     through = "210987654321/eu-west-1/third"
 
     record(deployment, body_of("record-asset-of-another-stack", namespace=through))
@@ -141,7 +134,7 @@ def test_what_went_through_a_stack_changes_nothing(deployment: Deployment, bus_q
 
 
 def test_asset_events_of_a_tick_are_reported_by_dispatch_once_recorded(
-    deployment: Deployment, bus_queue: str
+    deployment: Deployment, bus_queue: None
 ) -> None:
     made = [AssetMaterialization("orders", metadata={"text": "é" * 20_000}), AssetMaterialization("orders")]
 

@@ -2,7 +2,6 @@
 
 import json
 
-import boto3
 import pytest
 
 from tests.functional.conftest import Deployment, batch, object_created
@@ -33,11 +32,7 @@ def test_a_tick_that_the_stream_lost_is_dispatched_by_its_name_once(deployment: 
 
 
 def test_a_pause_that_was_not_published_is_published_again(deployment: Deployment) -> None:
-    deployment.queues["bus"] = boto3.client("sqs").create_queue(QueueName="bus")["QueueUrl"]
-    events = boto3.client("events")
-    events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source":["treadle"]}')
-    arn = "arn:aws:sqs:us-east-1:123456789012:bus"
-    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "queue", "Arn": arn}])
+    deployment.subscribe()
     tick = Tick(
         "watch",
         "2026-11-22T18:00:00.000Z-000000001",
@@ -53,8 +48,8 @@ def test_a_pause_that_was_not_published_is_published_again(deployment: Deploymen
 
     deployment.invoke("engine/dispatch", batch(TickRequest(tick.sensor, tick.tick_id).to_json()))
 
-    [event] = deployment.messages("bus")
-    assert json.loads(event["Body"])["detail"]["tick_id"] == tick.tick_id
+    [event] = deployment.bus_events()
+    assert event["detail"]["tick_id"] == tick.tick_id
 
 
 @pytest.mark.parametrize("body", [{"slice": 0}, {"of": 2}], ids=str)

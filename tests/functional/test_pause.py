@@ -1,7 +1,5 @@
 """A sensor that fails repeatedly is paused, and Treadle publishes that on its bus."""
 
-import json
-
 import boto3
 
 from tests.functional.conftest import Deployment, LambdaContext
@@ -21,12 +19,7 @@ def test_a_sensor_that_fails_too_often_is_paused_and_the_bus_is_notified_of_it(
 ) -> None:
     deployment.setenv(TREADLE_PAUSE_AFTER="2", TREADLE_INTERVAL_SECONDS="0")
     handler = evaluator(failing)
-    url = boto3.client("sqs").create_queue(QueueName="bus")["QueueUrl"]
-    deployment.queues["bus"] = url
-    events = boto3.client("events")
-    events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source":["treadle"]}')
-    arn = "arn:aws:sqs:us-east-1:123456789012:bus"
-    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "queue", "Arn": arn}])
+    deployment.subscribe()
 
     for minute in (1, 2, 3):
         event = {"treadle": "tick", "nominal_time": f"2026-11-22T18:0{minute}:00Z"}
@@ -40,8 +33,7 @@ def test_a_sensor_that_fails_too_often_is_paused_and_the_bus_is_notified_of_it(
     table = deployment.environment["TREADLE_TICKS_TABLE"]
     item = boto3.client("dynamodb").get_item(TableName=table, Key=key)["Item"]
     deployment.invoke("engine/dispatch", {"Records": [as_record(item)]})
-    [message] = deployment.messages("bus")
-    bus_event = json.loads(message["Body"])
+    [bus_event] = deployment.bus_events()
     assert (bus_event["source"], bus_event["detail-type"]) == ("treadle", "Sensor Paused")
     assert bus_event["detail"]["sensor"] == "failing"
     assert "Paused after 2 failures in a row" in bus_event["detail"]["reason"]

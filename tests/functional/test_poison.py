@@ -227,7 +227,8 @@ class Dispatches(Objects):
         return self.deployment.invoke("engine/dispatch", batch(*bodies))
 
     def handled(self) -> int:
-        return len(self.deployment.stores.runs.list_by_sensor(SENSOR, 1_000))
+        table = self.deployment.environment["TREADLE_RUNS_TABLE"]
+        return int(boto3.client("dynamodb").scan(TableName=table, Select="COUNT")["Count"])
 
 
 class Records(Objects):
@@ -294,12 +295,7 @@ class Publications(Objects):
     def __init__(self, deployment: Deployment) -> None:
         super().__init__(deployment)
         self.counted = 0
-        url = boto3.client("sqs").create_queue(QueueName="subscriber")["QueueUrl"]
-        deployment.queues["subscriber"] = url
-        events = boto3.client("events")
-        events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source": ["treadle"]}')
-        arn = "arn:aws:sqs:us-east-1:123456789012:subscriber"
-        events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "q", "Arn": arn}])
+        deployment.subscribe()
 
     def good(self) -> dict[str, Any]:
         run = new_run()
@@ -320,8 +316,7 @@ class Publications(Objects):
         return self.deployment.invoke("engine/publish", batch(*bodies))
 
     def handled(self) -> int:
-        published = [json.loads(message["Body"]) for message in self.deployment.messages("subscriber")]
-        self.counted += len({event["detail"]["id"] for event in published})
+        self.counted += len({event["detail"]["id"] for event in self.deployment.bus_events()})
         return self.counted
 
 
@@ -452,9 +447,7 @@ def test_a_damaged_record_of_the_runs_stream_becomes_a_dead_letter_once_and_the_
     answer = deployment.invoke("engine/publish", {"Records": records})
 
     assert answer == DONE
-    published = {
-        json.loads(message["Body"])["detail"]["run_id"] for message in deployment.messages("subscriber")
-    }
+    published = {event["detail"]["run_id"] for event in deployment.bus_events()}
     assert {run.run_id for run in (*good, repaired)} <= published
     found = dead_letters(deployment)
     assert {origin for origin, _ in found} == {"publish"}

@@ -53,19 +53,8 @@ def change(after: Run, before: Reached | None = BEFORE) -> dict[str, Any]:
 @pytest.fixture
 def published(deployment: Deployment) -> Any:
     """What a subscriber of the bus has got."""
-    url = boto3.client("sqs").create_queue(QueueName="subscriber")["QueueUrl"]
-    deployment.queues["subscriber"] = url
-    events = boto3.client("events")
-    events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source": ["treadle"]}')
-    arn = "arn:aws:sqs:us-east-1:123456789012:subscriber"
-    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "q", "Arn": arn}])
-
-    def subscriber() -> list[dict[str, Any]]:
-        bodies = [json.loads(message["Body"]) for message in deployment.messages("subscriber")]
-        # AWS says where an event comes from; moto does not.
-        return [{**body, "account": "123456789012", "region": "us-east-1"} for body in bodies]
-
-    return subscriber
+    deployment.subscribe()
+    return deployment.bus_events
 
 
 def publish(deployment: Deployment, *changes: dict[str, Any]) -> Any:

@@ -1,8 +1,5 @@
 """The bus events of PUBLISH's sample events."""
 
-import json
-from typing import Any
-
 import boto3
 import pytest
 
@@ -15,29 +12,18 @@ END = f"{RUN}/1/0/SUCCESS"
 
 
 @pytest.fixture
-def bus_queue(deployment: Deployment) -> str:
-    """URL of a queue that receives everything on Treadle's bus."""
-    sqs, events = boto3.client("sqs"), boto3.client("events")
-    url = sqs.create_queue(QueueName="bus")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    events.put_rule(Name="all", EventBusName="treadle", EventPattern=json.dumps({"source": ["treadle"]}))
-    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "bus", "Arn": arn}])
-    deployment.queues["bus"] = url
-    return url
-
-
-def published(deployment: Deployment) -> list[dict[str, Any]]:
-    """Return the events on the bus since the last call."""
-    return [json.loads(message["Body"]) for message in deployment.messages("bus")]
+def bus_queue(deployment: Deployment) -> None:
+    """Let a queue receive everything on Treadle's bus."""
+    deployment.subscribe()
 
 
 def test_the_sample_of_the_runs_stream_is_reported_with_its_number(
-    deployment: Deployment, bus_queue: str
+    deployment: Deployment, bus_queue: None
 ) -> None:
     answer = deployment.invoke("engine/publish", sample("publish-runs-stream"))
 
     assert answer == {"batchItemFailures": []}
-    [event] = published(deployment)
+    [event] = deployment.bus_events()
     assert (event["source"], event["detail-type"]) == ("treadle", "Run Status Changed")
     detail = event["detail"]
     assert (detail["id"], detail["status"], detail["number"]) == (END, "SUCCESS", 1)
@@ -47,19 +33,19 @@ def test_the_sample_of_the_runs_stream_is_reported_with_its_number(
 
 
 def test_the_sample_of_what_is_still_to_be_reported_is_reported_from_the_record(
-    deployment: Deployment, bus_queue: str
+    deployment: Deployment, bus_queue: None
 ) -> None:
     image = sample("publish-runs-stream")["Records"][0]["dynamodb"]["NewImage"]
     boto3.client("dynamodb").put_item(TableName=deployment.environment["TREADLE_RUNS_TABLE"], Item=image)
 
     assert deployment.invoke("engine/publish", sample("publish-retry")) == {"batchItemFailures": []}
 
-    [event] = published(deployment)
+    [event] = deployment.bus_events()
     assert event["detail"]["id"] == END
 
 
 def test_a_run_that_is_named_without_statuses_is_reported_as_a_whole(
-    deployment: Deployment, bus_queue: str
+    deployment: Deployment, bus_queue: None
 ) -> None:
     """As after an operator's redrive of a record of the stream."""
     image = sample("publish-runs-stream")["Records"][0]["dynamodb"]["NewImage"]
@@ -67,11 +53,15 @@ def test_a_run_that_is_named_without_statuses_is_reported_as_a_whole(
 
     deployment.invoke("engine/publish", batch({"treadle": "publish", "run_id": RUN}))
 
-    assert [event["detail"]["status"] for event in published(deployment)] == ["QUEUED", "STARTED", "SUCCESS"]
+    assert [event["detail"]["status"] for event in deployment.bus_events()] == [
+        "QUEUED",
+        "STARTED",
+        "SUCCESS",
+    ]
 
 
 def test_what_the_bus_does_not_take_waits_in_the_queue_and_counts_as_not_reported(
-    deployment: Deployment, bus_queue: str, capsys: pytest.CaptureFixture[str]
+    deployment: Deployment, bus_queue: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployment.setenv(TREADLE_BUS_NAME="there-is-no-such-bus")
 

@@ -46,23 +46,10 @@ def reconcile(deployment: Deployment) -> Any:
     return deployment.invoke("engine/reconcile", sample("reconcile-schedule"))
 
 
-def subscribe(deployment: Deployment) -> None:
-    """Let a queue take all that is on the bus."""
-    deployment.queues["bus"] = boto3.client("sqs").create_queue(QueueName="bus")["QueueUrl"]
-    events = boto3.client("events")
-    events.put_rule(Name="all", EventBusName="treadle", EventPattern='{"source":["treadle"]}')
-    arn = "arn:aws:sqs:us-east-1:123456789012:bus"
-    events.put_targets(Rule="all", EventBusName="treadle", Targets=[{"Id": "queue", "Arn": arn}])
-
-
-def published(deployment: Deployment) -> list[dict[str, Any]]:
-    return [json.loads(each["Body"]) for each in deployment.messages("bus")]
-
-
 def test_sensor_that_does_not_tick_is_counted_by_its_name_and_announced_once_each_way(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    subscribe(deployment)
+    deployment.subscribe()
     registered_before(deployment, 5)
 
     answers = [reconcile(deployment)["late"] for _ in range(2)]
@@ -76,7 +63,7 @@ def test_sensor_that_does_not_tick_is_counted_by_its_name_and_announced_once_eac
     assert [(line["sensor"], line[metric_names.SENSOR_LATE]) for line in list_by_sensor] == [
         ("daily", [1.0])
     ] * 2
-    [event] = published(deployment)
+    [event] = deployment.bus_events()
     assert (event["detail-type"], event["detail"]["status"]) == ("Sensor Health Changed", "LATE")
     assert (event["detail"]["sensor"], event["detail"]["project"]) == ("daily", "shop")
 
@@ -84,16 +71,16 @@ def test_sensor_that_does_not_tick_is_counted_by_its_name_and_announced_once_eac
     evaluator(daily)({"treadle": "tick", "at_once": True}, LambdaContext())
 
     assert reconcile(deployment)["late"] == ()
-    [event] = published(deployment)
+    [event] = deployment.bus_events()
     assert (event["detail"]["status"], event["detail"]["reason"]) == ("HEALTHY", "It is ticking again.")
 
 
 def test_sensor_right_after_its_deployment_is_not_late(deployment: Deployment) -> None:
-    subscribe(deployment)
+    deployment.subscribe()
     registered_before(deployment, 2)
 
     assert reconcile(deployment)["late"] == ()
-    assert published(deployment) == []
+    assert deployment.bus_events() == []
 
 
 def test_tick_and_events_stop_if_another_engine_reads_the_tables_and_nothing_is_lost(

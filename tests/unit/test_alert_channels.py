@@ -21,20 +21,6 @@ TOPIC = f"arn:aws:sns:us-east-1:{ACCOUNT}:ops"
 OWNER = "sensor failure_alert"
 
 
-@pytest.fixture(autouse=True)
-def own_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Clients of moto's account."""
-    for name, value in {
-        "ACCESS_KEY_ID": "test",
-        "SECRET_ACCESS_KEY": "test",
-        "DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    clients.forget()
-    yield
-    clients.forget()
-
-
 @pytest.fixture
 def aws() -> Iterator[None]:
     with mock_aws():

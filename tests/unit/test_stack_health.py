@@ -1,6 +1,5 @@
 """How AWS's responses become vitals, and its refusals checks that could not be made."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -55,20 +54,6 @@ SENSOR = DeployedSensor(
     log_group="/files",
 )
 """Of another stack than the engine's; without kind, so that no schedule is looked up."""
-
-
-@pytest.fixture(autouse=True)
-def own_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Clients that reach nothing."""
-    for name, value in {
-        "ACCESS_KEY_ID": "test",
-        "SECRET_ACCESS_KEY": "test",
-        "DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    clients.forget()
-    yield
-    clients.forget()
 
 
 def stack(**resources: tuple[str, str]) -> DeployedStack:

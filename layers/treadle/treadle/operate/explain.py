@@ -26,6 +26,7 @@ from treadle.operate.problems import problems_of
 from treadle.operate.redrive import Redriver
 from treadle.operate.registrations import Registrations
 from treadle.operate.request_trace import RECENT, RequestTracer
+from treadle.operate.runs import existing_run
 from treadle.operate.sensor_status import SensorStatus
 from treadle.ports.batches import BatchStore
 from treadle.ports.deployment import Deployment
@@ -160,9 +161,7 @@ class Explainer:
         return next(leased, None)
 
     def _of_run(self, explanation: ExplanationBuilder, sensor: str, run_id: str) -> Explanation:
-        run = self._runs.get(run_id)
-        if run is None:
-            raise CommandRefusedError(f"Run {run_id} does not exist.")
+        run = existing_run(self._runs, run_id)
         if run.sensor != sensor:
             of = backfill_of(run)
             outside = f"by backfill {of[0]}" if of else "outside any sensor"

@@ -30,7 +30,7 @@ from treadle.model.pools import (
 )
 from treadle.model.registry import PoolEntry
 from treadle.model.runs import Run
-from treadle.operate.runs import RunEdit
+from treadle.operate.runs import RunEdit, existing_run
 from treadle.ports.pools import PoolStore
 from treadle.ports.runs import RunStore
 from treadle.ports.system import Clock, Queue
@@ -345,7 +345,7 @@ class PoolOperations:
             CommandRefusedError: if there is no such run, or it holds slots because it is in progress.
             StoreError: if a store did not respond.
         """
-        before, now = self._run(run_id), self._clock.now()
+        before, now = existing_run(self._runs, run_id), self._clock.now()
 
         def freed(current: Run) -> Run:
             changed = without_slots_in_doubt(current)
@@ -390,17 +390,11 @@ class PoolOperations:
                 changed if changed == current else changed.edited(now, by, f"set its priority to {priority}")
             )
 
-        before, now = self._run(run_id), self._clock.now()
+        before, now = existing_run(self._runs, run_id), self._clock.now()
         after = update_with_optimistic_lock(self._runs, before, moved)
         is_new = after.revision != before.revision
         verb = "is" if is_new else "was already"
         return RunEdit(after, is_new, f"The priority of run {run_id} {verb} {priority}.")
-
-    def _run(self, run_id: str) -> Run:
-        run = self._runs.get(run_id)
-        if run is None:
-            raise CommandRefusedError(f"Run {run_id} does not exist.")
-        return run
 
     def _state(self, name: str) -> PoolState:
         state = self._pools.state(name)

@@ -96,7 +96,7 @@ class RunOperations:
             CommandRefusedError: if the run does not exist.
             StoreError: if the store did not respond.
         """
-        return self._run(run_id)
+        return existing_run(self._runs, run_id)
 
     def full_id(self, run_id: str) -> str:
         """Return the id of the only run whose id begins with these characters; a whole id, or another text, as it is.
@@ -258,7 +258,7 @@ class RunOperations:
             StoreError: if the store or the queue did not respond; if the attempt was recorded, RECONCILE
                 launches it.
         """
-        run, now = self._run(run_id), self._clock.now()
+        run, now = existing_run(self._runs, run_id), self._clock.now()
         if OBSERVED_TAG in run.tags and not run.tick_id:
             msg = f"Run {run_id} was not started by Treadle, so its config is unknown. Start it where it was started before."
             raise CommandRefusedError(msg)
@@ -334,7 +334,7 @@ class RunOperations:
         """
         now = self._clock.now()
         failure = Failure("CanceledError", f"Canceled by {by} before it started.", assumed=True)
-        first = self._run(run_id)
+        first = existing_run(self._runs, run_id)
 
         def canceled(current: Run) -> Run:
             if current.status is not Status.QUEUED or current.claim or current.pending_start:
@@ -355,7 +355,7 @@ class RunOperations:
             )
         if self._role(run) and self._engine is not None:
             answer = self._engine.cancel(run_id, by)
-            return RunEdit(self._run(run_id), answer.is_new, answer.reason)
+            return RunEdit(existing_run(self._runs, run_id), answer.is_new, answer.reason)
         return self._cancel_at_target(run, by, now)
 
     def refresh(self, run_id: str) -> RunEdit:
@@ -370,7 +370,7 @@ class RunOperations:
             StoreError: if the store did not respond.
             InvocationError: if the job has a role, and the engine did not respond.
         """
-        run = self._run(run_id)
+        run = existing_run(self._runs, run_id)
         concluded = run.failure is not None and run.failure.assumed
         if run.status.is_finished and not concluded:
             return RunEdit(run, False, f"Run {run_id} has already ended: {run.status}.")
@@ -388,7 +388,7 @@ class RunOperations:
         role = self._role(run)
         if role and self._engine is not None:
             answer = self._engine.refresh(run_id)
-            return RunEdit(self._run(run_id), answer.is_new, answer.reason)
+            return RunEdit(existing_run(self._runs, run_id), answer.is_new, answer.reason)
         report = described(run, run.external_id, target, role, self._clock)
 
         def answered(current: Run) -> Run:
@@ -453,12 +453,6 @@ class RunOperations:
             raise CommandRefusedError(msg)
         return target, found
 
-    def _run(self, run_id: str) -> Run:
-        run = self._runs.get(run_id)
-        if run is None:
-            raise CommandRefusedError(f"Run {run_id} does not exist.")
-        return run
-
     def _increment_epoch(self, run: Run, by: str, now: int) -> None:
         """Increment the epoch of the sensor whose key may start a run again.
 
@@ -474,6 +468,18 @@ class RunOperations:
         except StoreError as error:
             msg = f"Attempt {run.attempt} of run {run.run_id} is recorded, but was not queued; RECONCILE will launch it: {error}"
             raise StoreError(msg) from error
+
+
+def existing_run(runs: RunStore, run_id: str) -> Run:
+    """Return a run.
+
+    Raises:
+        CommandRefusedError: if there is none.
+    """
+    run = runs.get(run_id)
+    if run is None:
+        raise CommandRefusedError(f"Run {run_id} does not exist.")
+    return run
 
 
 def _made(run: Run) -> tuple[int, str]:
