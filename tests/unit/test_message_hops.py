@@ -55,6 +55,8 @@ class Chains:
     def __post_init__(self) -> None:
         self.queue = SimulatedQueue(self.clock, self.dead_letters)
         self.depth: dict[int, int] = {}
+        # An id is a message's only as long as the message exists.
+        self.sent: list[object] = []
 
     def receive(self) -> None:
         """Handle what is due."""
@@ -76,6 +78,7 @@ class Chains:
             }
             for message in self.queue.messages:
                 if id(message) not in known:
+                    self.sent.append(message)
                     self.depth[id(message)] = here + 1
                     self.longest = max(self.longest, here + 1)
             for index, message in enumerate(batch):
