@@ -206,6 +206,33 @@ def test_a_queued_attempt_is_claimed_once(stores: Stores) -> None:
     assert (mine.claim, theirs.claim) == (CLAIM, CLAIM)
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        PendingStart("me", NOW, "", role=""),
+        PendingStart("me", NOW, "arn", "step_functions", {}, ""),
+        PendingStart("me", NOW, "arn", "ecs", {"cluster": "c"}, "arn:role"),
+    ],
+    ids=["no target", "no role", "all"],
+)
+def test_claims_of_several_runs_are_those_of_each_alone(stores: Stores, start: PendingStart) -> None:
+    runs = [replace(RUN, run_id=f"r{number}") for number in range(3)]
+    for run in runs:
+        assert stores.runs.create(run) is None
+    alone = stores.runs.claim("r0", RUN.job, 1, CLAIM, start)
+
+    results = stores.runs.replace_many(
+        [(replace(run, claim=CLAIM, pending_start=start), run) for run in runs[1:]]
+    )
+
+    assert results == [None, None]
+    assert alone is not None
+    assert alone == replace(runs[0], claim=CLAIM, pending_start=start, revision=1)
+    assert stores.runs.get_many(["r1", "r2"]) == {
+        run_id: replace(alone, run_id=run_id) for run_id in ("r1", "r2")
+    }
+
+
 def test_a_claim_is_taken_over_only_when_it_has_expired(stores: Stores) -> None:
     created(stores)
     stores.runs.claim("r1", RUN.job, 1, CLAIM, TRY)

@@ -631,7 +631,7 @@ def _is_unclaimed(run: Run, request: LaunchRequest) -> bool:
 
 def _pending_start(claim: Claim, now: int, settings: JobSettings | None) -> PendingStart:
     if settings is None:
-        return PendingStart(claim.token, now, "")
+        return PendingStart(claim.token, now, "", role="")
     return PendingStart(claim.token, now, settings.arn, settings.target, settings.options, settings.role)
 
 
