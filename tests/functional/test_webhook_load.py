@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any, cast
 
 import pytest
+from aws_lambda_powertools.metrics import EphemeralMetrics
 
 from tests.functional.conftest import LambdaContext
 from tests.support.console import MemoryStack, console_of
@@ -35,6 +36,7 @@ from treadle.console.server import LocalServer
 from treadle.definitions.errors import StoreError
 from treadle.dev.engine import locked
 from treadle.engine.assembly import Assembly, Stores
+from treadle.entrypoints import handler
 from treadle.entrypoints.evaluator import Infrastructure, SensorHandler
 from treadle.model.ticks import Tick
 from treadle.ports.deliveries import SecretStore
@@ -128,12 +130,34 @@ class Instances:
 
     def handle(self, event: Mapping[str, Any]) -> Mapping[str, Any]:
         """Handle a request by the next instance that is idle."""
-        handler = self._idle.get()
+        instance = self._idle.get()
         try:
-            answer: Mapping[str, Any] = handler(dict(event), LambdaContext())
+            answer: Mapping[str, Any] = instance(dict(event), LambdaContext())
             return answer
         finally:
-            self._idle.put(handler)
+            self._idle.put(instance)
+
+
+class SharedMetrics(EphemeralMetrics):
+    """Metrics that several threads count and write: here the instances of a function are threads of one process."""
+
+    _lock = threading.RLock()
+
+    def add_metric(self, *args: Any, **kwargs: Any) -> None:
+        with self._lock:
+            super().add_metric(*args, **kwargs)
+
+    def flush_metrics(self, *args: Any, **kwargs: Any) -> None:
+        with self._lock:
+            if self.metric_set:
+                super().flush_metrics(*args, **kwargs)
+
+
+@pytest.fixture(autouse=True)
+def _metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = SharedMetrics(namespace=handler.NAMESPACE)
+    monkeypatch.setattr(handler, "metrics", lambda: shared)
+    monkeypatch.setattr(handler, "_metrics_of", lambda _: shared)
 
 
 @pytest.fixture
