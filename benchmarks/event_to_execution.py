@@ -17,7 +17,9 @@ from tools.ministack import LocalCloud, configured_port
 from tools.project import ToolError, run_tool
 from treadle.model.runs import Run
 
-UPLOADS = 50
+UPLOADS = 25
+"""Thirty objects in a row that each follow on a run of the one before would look like a loop, and be held."""
+
 GOAL_SECONDS = 5.0
 
 
