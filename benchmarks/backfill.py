@@ -31,8 +31,8 @@ from treadle.testing.system import InMemoryQueue, VirtualClock
 
 PARTITIONS = 10_000
 KILLS = 5
-KILLED_AFTER = 1_900
-"""Calls of DynamoDB between two kills: five are on the way, since each run takes at least one call."""
+KILLED_AFTER = 75
+"""Calls of DynamoDB between two kills: five are on the way, since 25 runs take at least one call."""
 
 WORKERS = 8
 JOB = "load"
