@@ -124,6 +124,13 @@ def test_a_function_collects_garbage_from_its_first_event_on_and_not_before(
     assert int(started[2]) * 4 < int(elsewhere[2])
 
 
+def test_the_console_collects_garbage() -> None:
+    """It imports the handlers' package, which stops the collection, and makes nothing in advance."""
+    code = str(ROOT / "functions" / "engine" / "console")
+
+    assert printed(COLLECTIONS, code, {**IN_LAMBDA, **KEYS})[:2] == ["True", "True"]
+
+
 def test_what_cannot_be_made_is_left_to_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> None:
         raise ValueError

@@ -15,7 +15,6 @@ from treadle.adapters.dynamodb.ticks import is_underway
 from treadle.adapters.queues import SqsQueue
 from treadle.bootstrap.engine import DeployedAssembly, assembly
 from treadle.bootstrap.inbox import Inbox
-from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreThrottledError
 from treadle.engine.dispatch.dispatcher import Dispatcher
@@ -100,7 +99,6 @@ def dispatcher() -> Handler:
     to the dead-letter queue.
     """
     parts = functools.cache(lambda: dispatcher_parts(os.environ))
-    prepare(parts, functools.partial(client, "sqs"))
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         found = parts()
@@ -110,7 +108,7 @@ def dispatcher() -> Handler:
         handle = functools.partial(dispatch_message, found, ends_at)
         return process_queue(event, handle, found.inbox, dispatch_request, kept_in_tables=True)
 
-    return instrumented(handler)
+    return instrumented(handler, parts, functools.partial(client, "sqs"))
 
 
 def dispatch_message(

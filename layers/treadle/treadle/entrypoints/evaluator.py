@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 from treadle.adapters.blobs import S3BlobStore
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
-from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.bounds import shown
 from treadle.definitions.clocks import is_ahead
@@ -254,9 +253,7 @@ def evaluator(
     Raises:
         DagsterInvalidDefinitionError: if no job, or more than one, makes an asset that the sensor selects.
     """
-    handler = SensorHandler(definition.with_deployed_jobs(jobs), resources or {})
-    prepare(handler.parts)
-    return handler
+    return SensorHandler(definition.with_deployed_jobs(jobs), resources or {})
 
 
 class SensorHandler:
@@ -282,7 +279,7 @@ class SensorHandler:
         self.parts = functools.cache(
             lambda: evaluator_parts(definition, resources, os.environ, infrastructure)
         )
-        self._handle = instrumented(self._evaluate)
+        self._handle = instrumented(self._evaluate, self.parts)
         # With the name of a function, which wrappers such as tracers read.
         functools.update_wrapper(self, self._handle)
 

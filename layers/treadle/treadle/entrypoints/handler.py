@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from treadle.bootstrap.inbox import Inbox
+from treadle.bootstrap.preparation import prepare
 from treadle.definitions.errors import (
     InvalidReportError,
     LaunchRejectedError,
@@ -94,15 +95,19 @@ def flush_metrics() -> None:
     _problems.clear()
 
 
-def instrumented(function: Handler) -> Handler:
+def instrumented(function: Handler, *parts: Callable[[], object]) -> Handler:
     """Wrap a handler to add the request's id to log lines, flush metrics at its end, and trace it if that is enabled.
+
+    What each event uses is made before the first one (`prepare`).
 
     No other fact of the invocation is added, as each line is paid for: the name of the log stream has the function's,
     and Lambda's own lines have its memory and whether it was a cold start.
 
     Args:
         function: takes Lambda's event and context.
+        parts: each returns objects or a client that each event uses, and keeps them.
     """
+    prepare(*parts)
     traced = function
     if os.environ.get("POWERTOOLS_TRACE_DISABLED", "true").lower() != "true":
         # Imported here because X-Ray's library slows down each cold start.

@@ -9,7 +9,6 @@ from treadle.adapters.targets.registry import LazyTargets
 from treadle.adapters.targets.roles import sts
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
-from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.engine.invocation_batch import InvocationBatch
 from treadle.engine.launch.launcher import Launcher
@@ -48,7 +47,6 @@ def launcher_parts(environment: Mapping[str, str]) -> tuple[Launcher, Inbox]:
 def launcher() -> Handler:
     """Return the handler of LAUNCH, for the launch queue."""
     parts = functools.cache(lambda: launcher_parts(os.environ))
-    prepare(parts, sts)
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         launch, inbox = parts()
@@ -64,4 +62,4 @@ def launcher() -> Handler:
         parse = LaunchRequest.from_json
         return process_queue(event, handle, inbox, parse, batch.begin, kept_in_tables=True)
 
-    return instrumented(handler)
+    return instrumented(handler, parts, sts)

@@ -12,7 +12,6 @@ from treadle.adapters.clients import client
 from treadle.adapters.queues import SqsQueue
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
-from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.definitions.errors import StoreError, StoreThrottledError, UnreadableRecordError, is_passing
 from treadle.engine.lazy import lazy
@@ -79,7 +78,6 @@ def publisher() -> Handler:
     its own queue, or else to the dead-letter queue with the reason.
     """
     parts = functools.cache(lambda: publisher_parts(os.environ))
-    prepare(parts, functools.partial(client, "events"))
 
     def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         found = parts()
@@ -88,7 +86,7 @@ def publisher() -> Handler:
         handle = functools.partial(publish_message, found)
         return process_queue(event, handle, found.inbox, PublishRequest.from_json)
 
-    return instrumented(handler)
+    return instrumented(handler, parts, functools.partial(client, "events"))
 
 
 def publish_message(parts: PublisherParts, request: PublishRequest) -> None:

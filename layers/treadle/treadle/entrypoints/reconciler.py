@@ -10,7 +10,6 @@ from treadle.adapters.functions import LambdaFunctions
 from treadle.adapters.parameters import ParameterStore, changed_entry
 from treadle.adapters.queues import SqsDeadLetters, SqsQueue
 from treadle.adapters.targets.registry import KINDS, LazyTargets
-from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.engine.reconcile.reconciler import Reconciled, Reconciler
 from treadle.engine.registry.registry_cache import ObservedJobs
@@ -86,7 +85,6 @@ def reconciler() -> Handler:
     It handles changes of the registry and operators' commands; any other event is its schedule.
     """
     parts = functools.cache(lambda: reconciler_parts(os.environ))
-    prepare(parts)
     commands = functools.cache(_commands)
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -115,7 +113,7 @@ def reconciler() -> Handler:
         level(str(found), extra={"step": "reconcile", **asdict(found)})
         return asdict(found)
 
-    return instrumented(handler)
+    return instrumented(handler, parts)
 
 
 def _commands() -> "Commands":

@@ -11,7 +11,6 @@ from treadle.adapters.status_events import parse_status_change
 from treadle.adapters.targets.registry import LazyTargets
 from treadle.bootstrap.engine import assembly
 from treadle.bootstrap.inbox import Inbox
-from treadle.bootstrap.preparation import prepare
 from treadle.bootstrap.settings import Settings
 from treadle.engine.assets.asset_recorder import AssetRecorder
 from treadle.engine.invocation_batch import InvocationBatch
@@ -38,12 +37,11 @@ def recorder_parts(environment: Mapping[str, str]) -> tuple[Recorder, AssetRecor
 def recorder() -> Handler:
     """Return the handler of RECORD, for status events of targets, and reports and events of assets."""
     parts = functools.cache(lambda: recorder_parts(os.environ))
-    prepare(parts)
 
     def handler(event: dict[str, Any], _context: Any) -> dict[str, Any]:
         return record_batch(event, *parts())
 
-    return instrumented(handler)
+    return instrumented(handler, parts)
 
 
 def record_batch(
