@@ -1598,8 +1598,8 @@ MUTANTS = (
     Mutant(
         "ticks of a batch not checked for a loop",
         "engine/dispatch/dispatcher.py",
-        "            may_loop = self._loops.is_due(tick.sensor, new[tick.sensor])\n",
-        "            may_loop = False\n",
+        "            elif self._loops.is_due(sensor, new[sensor]):\n",
+        "            elif self._loops.is_due(sensor):\n",
         (f"{DISPATCHES}no_more_runs_are_created_between_two_checks_for_a_loop",),
     ),
     Mutant(

@@ -560,7 +560,7 @@ def test_stream_does_not_go_on_unless_it_is_certain_that_its_records_wait(
 
 
 def customer_of(item: Any) -> str:
-    """Return the first of a record's letters; fail at those that are to be given up."""
+    """Return the first of a record's characters; fail at records that are to be given up."""
     if item.text == "bad":
         raise ValueError("no such customer")
     return str(item.text[0])

@@ -240,7 +240,7 @@ class MarkdownMetadataValue(MetadataValue):
         return self.md_str or ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class _FileMetadataValue(MetadataValue):
     fspath: str
 

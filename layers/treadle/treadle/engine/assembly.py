@@ -194,7 +194,7 @@ class Assembly:
         workers: int = 1,
     ) -> Dispatcher:
         """Build the dispatcher of ticks."""
-        from treadle.engine.dispatch.dispatcher import Dispatcher
+        from treadle.engine.dispatch.dispatcher import Dispatcher, Limits
 
         return Dispatcher(
             self.stores.ticks,
@@ -205,7 +205,7 @@ class Assembly:
             self.asset_recorder(bus),
             lazy(lambda: self.stores.partitions),
             pools=self.pools,
-            limits=limits,
+            limits=limits or Limits(),
             chunks=chunks,
             workers=workers,
         )

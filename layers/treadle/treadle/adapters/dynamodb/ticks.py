@@ -347,11 +347,13 @@ class DynamoTickStore:
 
     def mark_many_dispatched(self, done: Sequence[tuple[Tick, DispatchCounts]]) -> list[Exception | None]:
         """Record the results by statements; those not certainly executed, or for ticks postponed meanwhile, one by one."""
-        statements = [self._completion(tick, counts) for tick, counts in done]
-        are_done = self._database.execute_many(self._table, statements) if len(done) > 1 else [False]
+        are_done = [False] * len(done)
+        if len(done) > 1:
+            statements = [self._completion(tick, counts) for tick, counts in done]
+            are_done = self._database.execute_many(self._table, statements)
         return [
             None if is_done else or_error(partial(self.mark_dispatched, tick, counts, ()))
-            for (tick, counts), is_done in zip(done, are_done, strict=False)
+            for (tick, counts), is_done in zip(done, are_done, strict=True)
         ]
 
     def _completion(self, tick: Tick, counts: DispatchCounts) -> Statement:

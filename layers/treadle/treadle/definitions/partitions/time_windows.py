@@ -60,7 +60,7 @@ def _cron_of(schedule_type: ScheduleType, minute: int, hour: int, day: int | Non
     }[schedule_type]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False)
 class TimeWindowPartitionsDefinition(PartitionsDefinition):
     """Partitions of the time windows between the times at which a cron schedule fires.
 

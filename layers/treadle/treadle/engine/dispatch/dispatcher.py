@@ -139,7 +139,7 @@ class Dispatcher:
         partitions: PartitionStore,
         *,
         pools: Pools = NO_POOLS,
-        limits: Limits | None = None,
+        limits: Limits = Limits(),
         chunks: Queue | None = None,
         workers: int = 1,
     ) -> None:
@@ -151,7 +151,7 @@ class Dispatcher:
         self._assets = assets
         self._partitions = partitions
         self._pools = pools
-        self._limits = limits or Limits()
+        self._limits = limits
         self._reactions = ReactionNotes(runs)
         self._rate_limiter = RunRateLimiter(ticks, clock, self._runs_per_hour)
         self._loops = LoopGuard(ticks, runs, grants, clock)
@@ -173,12 +173,12 @@ class Dispatcher:
         results: dict[int, Outcome | Exception] = {}
         left = list(range(len(ticks)))
         while left:
-            now, later = self._checked_once(ticks, left)
+            unchecked, checked, later = self._checked_once(ticks, left)
             done: dict[int, Outcome] = {}
-            if len(now) > 1:
-                done = _unless_failed(partial(self._dispatched_together, ticks, now, noted), done)
+            if len(unchecked) > 1:
+                done = _unless_failed(partial(self._dispatched_together, ticks, unchecked, noted), done)
             results.update(done)
-            for position in now:
+            for position in (*unchecked, *checked):
                 if position not in done:
                     tick = ticks[position]
                     alone = partial(self._dispatch, tick, is_reaction_noted=tick.tick_id in noted)
@@ -186,22 +186,24 @@ class Dispatcher:
             left = later
         return [results[position] for position in range(len(ticks))]
 
-    def _checked_once(self, ticks: Sequence[Tick], positions: Sequence[int]) -> tuple[list[int], list[int]]:
-        """Divide ticks into those to dispatch now, with one check of each sensor for a loop, and those that follow it."""
-        now: list[int] = []
+    def _checked_once(
+        self, ticks: Sequence[Tick], positions: Sequence[int]
+    ) -> tuple[list[int], list[int], list[int]]:
+        """Divide ticks into those before the check of their sensor for a loop, those at which it is due, and later ones."""
+        unchecked: list[int] = []
+        at_check: dict[str, int] = {}
         later: list[int] = []
         new = Counter[str]()
-        checked: set[str] = set()
         for position in positions:
             sensor = ticks[position].sensor
-            if sensor in checked:
+            if sensor in at_check:
                 later.append(position)
-                continue
-            now.append(position)
-            if self._loops.is_due(sensor, new[sensor]):
-                checked.add(sensor)
-            new[sensor] += len(ticks[position].requests)
-        return now, later
+            elif self._loops.is_due(sensor, new[sensor]):
+                at_check[sensor] = position
+            else:
+                unchecked.append(position)
+                new[sensor] += len(ticks[position].requests)
+        return unchecked, list(at_check.values()), later
 
     def _dispatched_together(
         self, ticks: Sequence[Tick], positions: Sequence[int], noted: Collection[str]
@@ -212,13 +214,10 @@ class Dispatcher:
         own dispatch recognizes them.
         """
         planned: dict[int, list[tuple[Run, int]]] = {}
-        new = Counter[str]()
         for position in positions:
             tick = ticks[position]
             is_noted = tick.tick_id in noted or reaction_of(tick) is None
-            may_loop = self._loops.is_due(tick.sensor, new[tick.sensor])
-            new[tick.sensor] += len(tick.requests)
-            if is_noted and not may_loop and (plan := self._plain_plan(tick)) is not None:
+            if is_noted and (plan := self._plain_plan(tick)) is not None:
                 planned[position] = plan
         if len(planned) < 2:
             self._give_back(chain.from_iterable(planned.values()))
@@ -262,13 +261,13 @@ class Dispatcher:
         ):
             return None
         plan: list[tuple[Run, int]] = []
-        for position, request in enumerate(tick.requests):
+        for request in tick.requests:
             run = self._new_run(tick, request)
             hour = None if run.pools else self._rate_limiter.take(tick.sensor)
             if hour is None:
                 self._give_back(plan)
                 return None
-            plan.append((with_wait(run, requested=(tick.ended_at, position)), hour))
+            plan.append((run, hour))
         return plan
 
     def dispatch(self, tick: Tick) -> Outcome:
