@@ -309,11 +309,11 @@ def test_later_messages_of_a_failed_group_return_without_being_evaluated() -> No
 def test_only_first_deliveries_outside_of_groups_are_evaluated_together() -> None:
     together: list[SensorEvent] = []
     records = [
-        record("first"),
+        record("first", ApproximateReceiveCount="1"),
         record("again", ApproximateReceiveCount="2"),
-        record("bad") | {"body": None},
-        record("grouped", MessageGroupId="a"),
-        record("last"),
+        record("bad", ApproximateReceiveCount="1") | {"body": None},
+        record("grouped", ApproximateReceiveCount="1", MessageGroupId="a"),
+        record("last", ApproximateReceiveCount="1"),
     ]
     inbox = Inbox("sensor queued", InMemoryQueue(), InMemoryDeadLetters())
 
