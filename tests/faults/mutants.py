@@ -1395,8 +1395,8 @@ MUTANTS = (
     Mutant(
         "status before a slow event's commit",
         "engine/tick/event_ticks.py",
-        "            batch_state = self._refreshed(batch_state)\n            return self._committed(",
-        "            return self._committed(",
+        "            batch_state = self._refreshed(batch_state)\n            ready =",
+        "            ready =",
         (f"{EVENT_TICKS}event_whose_sensor_is_stopped_during_a_slow_evaluation_commits_nothing",),
     ),
     Mutant(

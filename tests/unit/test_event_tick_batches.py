@@ -135,7 +135,7 @@ def test_run_keys_of_all_events_are_read_by_one_request(harness: EngineHarness) 
     Evaluating(harness).evaluate("taken")
     harness.dispatcher().dispatch(harness.tick_records()[0])
     [run] = harness.tables.runs.values()
-    harness.tables.runs[run.run_id] = replace(run, reached={1: {DagsterRunStatus.STARTED: 1}})
+    harness.tables.runs[run.run_id] = replace(run, reached={"1": {DagsterRunStatus.STARTED: 1}})
     evaluating = Evaluating(
         harness, function=lambda context: RunRequest(context.event.id.removeprefix("again "))
     )

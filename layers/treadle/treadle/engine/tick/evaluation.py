@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from treadle.definitions.instance import DagsterInstance, EndedRuns
     from treadle.definitions.item_batches import ItemFacts
     from treadle.engine.tick.partitions import TickPartitions
-    from treadle.model.ticks import DynamicPartitionsRequestResult
     from treadle.ports.batches import BatchStore
     from treadle.ports.partitions import PartitionStore
 
@@ -231,7 +230,7 @@ class Evaluator:
                 failed = self._failed(frame, error, cursor, started_at, lines)
                 return lambda: failed
         ended = self._ended(frame, TickStatus.SUCCESS, started_at, lines)
-        partitions = self._requested_partitions()
+        partitions = self._tick_partitions
         self._planner.expect(vetted)
 
         def planned() -> EvaluationResult:
@@ -303,9 +302,10 @@ class Evaluator:
         ended: Tick,
         vetted: ValidatedRequests,
         cursor: str | None,
-        partitions: "tuple[DynamicPartitionsRequestResult, ...]",
+        changed: "TickPartitions | None",
     ) -> EvaluationResult:
         plan = self._planner.plan(vetted)
+        partitions = () if changed is None else changed.results()
         # Requests whose keys are all taken were acted on before.
         acted_on = vetted.data.acted_on if plan.runs or not vetted.data.run_requests else None
         does_something = plan.runs or acted_on or vetted.data.asset_events or partitions
@@ -353,9 +353,6 @@ class Evaluator:
                 raise DagsterInvariantViolationError(msg)
             self._tick_partitions = TickPartitions(self._partition_store)
         return self._tick_partitions
-
-    def _requested_partitions(self) -> "tuple[DynamicPartitionsRequestResult, ...]":
-        return () if self._tick_partitions is None else self._tick_partitions.results()
 
     def _claimed(self, run_keys: Collection[str]) -> set[str]:
         keyed = {self._planner.run_ids.keyed(self.name, key): key for key in run_keys}
