@@ -1271,7 +1271,7 @@ MUTANTS = (
         TICKS,
         "Model.held_requests.exists() & Model.dropped",
         "Model.held.exists() & Model.dropped",
-        (f"{OF_TICKS}what_does_not_wait_is_not_dropped[moto-handed on in slices]",),
+        (f"{OF_TICKS}what_does_not_wait_is_not_dropped[moto-handed on in chunks]",),
     ),
     Mutant(
         "asset events published at each check of a held tick",
