@@ -30,11 +30,9 @@ LEFT_OUT =
 SHIPPED := $(addprefix functions/sensors/,failure_alert large_files new_objects) functions/jobs/summarize_csv
 CODE := $(wildcard $(LIBRARY) layers/project/build_layer.py functions/engine $(SHIPPED) tools benchmarks) \
 	$(filter-out tests/sensors tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*)))
-# What `make check` checks in a project. Tests of Treadle alone have the marker `treadle`; modules that contain nothing
-# else are not collected, because some parse the whole template at import.
+# What `make check` checks in a project. Tests of Treadle alone have the marker `treadle`.
 PROJECT_CODE := $(wildcard functions layers/project/python tests/sensors)
-PROJECT_TESTS := $(wildcard tests/sensors) $(filter-out $(addprefix tests/template/,test_new_sensor%.py \
-	test_examined_permissions.py test_parameters_page.py),$(wildcard tests/template/test_*.py))
+PROJECT_TESTS := $(wildcard tests/sensors tests/template)
 # The modules of the console's page, without the vendored library.
 JAVASCRIPT := $(wildcard $(addprefix $(LIBRARY)/console/static/,*.js pages/*.js))
 PRETTIER := .tools/js/node_modules/.bin/prettier --config tools/javascript/prettier.json --log-level warn \

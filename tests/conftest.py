@@ -49,6 +49,7 @@ def facts_of_clients_found_once() -> Iterator[None]:
     What it reads of its files took a third of the time of those tests; the present names of events, and whether their
     handlers take any arguments, half of what was left; the list of services, which each session makes, a fifth.
     Parsing the same timestamps, by client and moto, was a third of the time of listings of thousands of objects.
+    Each time it begins, moto made a thousand responses, which are always the same.
     """
     found: dict[tuple[object, ...], dict[Any, Any]] = {}
     names: dict[str, str] = {}
@@ -73,6 +74,8 @@ def facts_of_clients_found_once() -> Iterator[None]:
         patch.setattr(hooks, "accepts_kwargs", known)
         parse = functools.lru_cache(utils._parse_timestamp_with_tzinfo)  # type: ignore[attr-defined]
         patch.setattr(utils, "_parse_timestamp_with_tzinfo", parse)
+        if moto := sys.modules.get("moto.core.models"):
+            patch.setattr(moto, "CallbackResponse", functools.cache(vars(moto)["CallbackResponse"]))
         yield
 
 

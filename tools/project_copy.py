@@ -9,13 +9,13 @@ LINKED = ("layers/deps", "layers/treadle", "tools")
 """Read only, and the same in every copy."""
 
 PROJECT_TESTS = {"conftest.py", "sensors", "support", "template"}
-"""What a project has in its folder `tests`; the others are of Treadle alone, as are its benchmarks and decisions."""
+"""What a project has in its folder `tests`; the others are of Treadle alone, as are its benchmarks and pages."""
 
 
 def copy_of_project(folder: Path) -> Path:
     """Copy the project's files to a folder, without tests of Treadle alone; link library and tools."""
     copy = folder / "project"
-    unwanted = shutil.ignore_patterns(".*", "__pycache__", "test_new_sensor*.py", "benchmarks", "decisions")
+    unwanted = shutil.ignore_patterns(".*", "__pycache__", "test_new_sensor*.py", "benchmarks", "docs")
 
     def ignored(path: str, names: list[str]) -> set[str]:
         place = Path(path).relative_to(ROOT)

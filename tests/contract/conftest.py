@@ -1,21 +1,23 @@
 """Each port's contract runs on every backend: in memory, as `treadle dev` has it, on moto, on Amazon's DynamoDB engine."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.s3.models import s3_backends
 
 from tests.support.dev_stores import worker_stores
 from tests.support.moto_partiql import execute_batches
 from tests.support.moto_responses import find_names_once
 from tests.support.moto_transactions import keep_tables_uncopied
-from tests.support.tables import create_tables
+from tests.support.tables import KeptTables, create_tables
 from treadle.adapters import clients
 from treadle.adapters.blobs import S3BlobStore
-from treadle.adapters.dynamodb.tables import DynamoStores
+from treadle.adapters.dynamodb.tables import DynamoStores, TableNames
 from treadle.adapters.system import RandomTokens
 from treadle.ports.assets import EventStore
 from treadle.ports.backfills import BackfillStore
@@ -57,6 +59,13 @@ class Stores:
     batches: BatchStore
 
 
+@pytest.fixture(scope="session")
+def kept_tables(dynamodb_local: str) -> Iterator[KeptTables]:
+    made = KeptTables(dynamodb_local)
+    yield made
+    made.close()
+
+
 @pytest.fixture(params=["memory", "dev", "moto", "dynamodb-local"])
 def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stores]:
     if request.param == "memory":
@@ -69,16 +78,17 @@ def stores(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         execute_batches()
         find_names_once()
         with mock_aws():
-            yield _on_dynamodb(s3_blobs())
+            yield _on_dynamodb(create_tables(), s3_blobs())
             clients.forget()
     else:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue("dynamodb_local"))
-        yield _on_dynamodb(InMemoryBlobStore())
+        yield _on_dynamodb(request.getfixturevalue("kept_tables").empty(), InMemoryBlobStore())
 
 
 def s3_blobs() -> S3BlobStore:
+    """Stores in a new bucket of moto, which is created without a request: that would take as long as many tests."""
     clients.forget()
-    boto3.client("s3").create_bucket(Bucket=OUTCOMES)
+    s3_backends[DEFAULT_ACCOUNT_ID]["aws"].create_bucket(OUTCOMES, os.environ["AWS_DEFAULT_REGION"])
     return S3BlobStore(OUTCOMES)
 
 
@@ -86,8 +96,8 @@ def _in_memory() -> Stores:
     return _of(InMemoryStores(), InMemoryBlobStore())
 
 
-def _on_dynamodb(blobs: BlobStore) -> Stores:
-    return _of(DynamoStores(create_tables(), RandomTokens(), blobs), blobs)
+def _on_dynamodb(tables: TableNames, blobs: BlobStore) -> Stores:
+    return _of(DynamoStores(tables, RandomTokens(), blobs), blobs)
 
 
 def _of(stores: Any, blobs: BlobStore) -> Stores:

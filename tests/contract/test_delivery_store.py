@@ -1,13 +1,23 @@
 """What identifies accepted requests: each identity is recorded once, whatever else is sent, repeated or lost."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.contract.conftest import AT_THE_SAME_TIME, Stores
+from tests.support.tables import KeptTables
 from treadle.definitions.webhook_verification import Identities
 
 NOW = 1_795_370_400_000
+
+
+@pytest.fixture
+def kept_tables(dynamodb_local: str) -> Iterator[KeptTables]:
+    """New ones for each test: the token of a transaction names its table and content, and counts for ten minutes."""
+    made = KeptTables(dynamodb_local)
+    yield made
+    made.close()
 
 
 def test_request_is_accepted_once_and_its_first_time_stays(stores: Stores) -> None:

@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.deployment import Deployed, deploy_beside, edit, eventually, launch_message, run_record
+from tests.e2e.deployment import STEPS, Deployed, deploy_beside, edit, eventually, launch_message, run_record
 from tests.support.project import run
 from tools import stack
 from tools.project_copy import copy_of_project
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.record.run_state import OVERDUE_MS
 from treadle.engine.record.unreachable_runs import DENIED_ENDS_MS
-from treadle.engine.registry.registry_cache import MAX_AGE_MS
 from treadle.model.runs import PendingStart, Run, Unanswered
 
 # Three deployments, on a machine that may be busy.
@@ -163,8 +162,8 @@ def test_a_job_is_moved_under_load_first_with_its_former_address_kept_and_then_w
 
         there = deploy(project, deployed.endpoint, keeping(old, new))
         registered(there, new, old)
+        there.restart(*map(str.capitalize, STEPS))  # No process uses an older copy of the registry.
         there.send("Launch", launch_message(doubtful))
-        time.sleep(MAX_AGE_MS / 1000)  # Until no process uses an older copy of the registry.
         fresh = queued_run(there, run_record(job=JOB))
 
         assert reached(there, doubtful, Status.STARTED).target == old

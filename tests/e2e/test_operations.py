@@ -1,7 +1,9 @@
 """Operators' changes of the deployed stack by the command line: a rerun, a release, a redrive."""
 
 import json
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -11,6 +13,7 @@ from tests.e2e.deployment import (
     JOB,
     MALFORMED_CSV,
     SENSOR,
+    STEPS,
     Deployed,
     eventually,
     fresh_key,
@@ -28,12 +31,28 @@ PATIENCE = 100
 POOL, LIMIT = "e2e", 2
 
 
-@pytest.fixture(scope="module", autouse=True)
-def declared_pool(deployed: Deployed) -> Iterator[None]:
-    """Declare a pool of runs with a tag. It opens minutes later, as its runs might be in progress: after other tests."""
+@pytest.fixture
+def open_pool(deployed: Deployed) -> Iterator[None]:
+    """A pool of runs with a tag: no process knows the registry without it, and the time that it is closed for has passed.
+
+    In these minutes, runs in progress that have the tag may end; there are none.
+    """
     ssm, name = deployed.client("ssm"), f"/treadle/{deployed.contract['engine']}/pools/{POOL}"
     entry = {"project": deployed.name, "limit": str(LIMIT), "tag": POOL}
     ssm.put_parameter(Name=name, Value=json.dumps(entry), Type="String")
+    state = eventually(lambda: deployed.stores.pools.state(POOL), "the pool is declared", seconds=PATIENCE)
+    assert state is not None
+    assert state.closed_until is not None
+    deployed.restart(*map(str.capitalize, STEPS))
+    deployed.stores.pools.declare([replace(state, closed_until=int(time.time() * 1000))], [])
+
+    def is_open() -> bool:
+        """Let RECONCILE check the pools, as its schedule is off."""
+        deployed.client("lambda").invoke(FunctionName=deployed.function("Reconcile"), Payload=b"{}")
+        state = deployed.stores.pools.state(POOL)
+        return state is not None and state.closed_until is None
+
+    eventually(is_open, "the pool is open", seconds=PATIENCE, pause=1)
     yield
     ssm.delete_parameter(Name=name)
 
@@ -175,16 +194,10 @@ def test_a_backfill_starts_one_run_per_partition_and_ends(deployed: Deployed) ->
     assert {each["attempt"] for each in runs} == {1}
 
 
-def test_a_pool_never_has_more_executions_in_progress_than_its_limit(deployed: Deployed) -> None:
+def test_a_pool_never_has_more_executions_in_progress_than_its_limit(
+    deployed: Deployed, open_pool: None
+) -> None:
     """By the target's own times; and by the permissions that the engine's functions have for pools."""
-
-    def is_open() -> bool:
-        """Let RECONCILE check the pools, as its schedule is off."""
-        deployed.client("lambda").invoke(FunctionName=deployed.function("Reconcile"), Payload=b"{}")
-        state = deployed.stores.pools.state(POOL)
-        return state is not None and state.closed_until is None
-
-    eventually(is_open, "the pool is open", seconds=400, pause=10)
     keys = [f"pooled-{uuid4().hex[:8]}" for _ in range(4 * LIMIT)]
     name = f"pooled-{uuid4().hex[:8]}"
     given = [option for key in keys for option in ("--partition", key)]

@@ -263,10 +263,7 @@ def in_a_new_environment(function: str, needed_by: Invoke) -> Invoke:
     """Restart a function, so that it reads the registry again."""
 
     def invoke(deployed: Deployed) -> Answer:
-        lambdas, name = deployed.client("lambda"), deployed.function(function)
-        # The local cloud starts a new process once such a setting is given, even the same.
-        timeout = lambdas.get_function_configuration(FunctionName=name)["Timeout"]
-        lambdas.update_function_configuration(FunctionName=name, Timeout=timeout)
+        deployed.restart(function)
         return needed_by(deployed)
 
     return invoke

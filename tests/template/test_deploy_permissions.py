@@ -4,10 +4,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import cfnlint  # type: ignore[import-untyped]
 import pytest
 
 from tests.support.sam import PYTHON, translated
@@ -34,7 +34,10 @@ UNUSED = (
 @pytest.fixture(scope="module")
 def handlers() -> dict[str, Mapping[str, Any]]:
     """What CloudFormation's schemas say of each resource type's handlers; cfn-lint brings them."""
-    schemas = (Path(cfnlint.__file__).parent / "data/schemas/resources").glob("*.json")
+    linter = find_spec("cfnlint")  # Its import takes seconds.
+    assert linter is not None
+    assert linter.origin is not None
+    schemas = (Path(linter.origin).parent / "data/schemas/resources").glob("*.json")
     found = (json.loads(each.read_text()) for each in schemas)
     return {each["typeName"]: each["handlers"] for each in found if "handlers" in each}
 

@@ -17,22 +17,8 @@ from treadle.cli.target_kinds import KINDS
 
 pytestmark = pytest.mark.treadle
 
-SENSORS = ("scaffolded_orders", "unpaid_orders", "new_objects_again")
-FILES = [
-    f"{path}" for name in SENSORS for path in (f"functions/sensors/{name}", f"tests/sensors/test_{name}.py")
-]
 SAM = ROOT / ".tools" / "sam" / "bin" / "sam"
 MINUTES = 300
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with three more sensors: two with a job of their own, one with a known one."""
-    copy = copy_of_project(tmp_path_factory.mktemp("scaffold"))
-    for name in SENSORS[:2]:
-        assert run("new", "sensor", name, "--interval", "15", "--root", copy).exit_code == 0
-    assert run("new", "sensor", SENSORS[2], "--job", "process_file", "--root", copy).exit_code == 0
-    return copy
 
 
 def check(project: Path, *command: str | Path) -> str:
@@ -79,20 +65,6 @@ def test_template_with_jobs_of_all_kinds_passes_sam_validate_and_its_own_tests(t
 
     check(copy, SAM, "validate", "--lint", "--template-file", "template.yaml")
     own_tests(copy)
-
-
-@pytest.mark.timeout(MINUTES)
-def test_written_tests_pass(project: Path) -> None:
-    tests = [file for file in FILES if file.endswith(".py")]
-
-    assert f"{3 * len(SENSORS)} passed" in python(project, "pytest", "-q", *tests)
-
-
-@pytest.mark.timeout(MINUTES)
-def test_written_code_passes_formatter_linter_and_type_checker(project: Path) -> None:
-    python(project, "ruff", "format", "--check", *FILES)
-    python(project, "ruff", "check", *FILES)
-    type_check(project, *FILES)
 
 
 @pytest.mark.parametrize(("length", "job_length"), [(3, 3), (36, 40)])

@@ -1,4 +1,4 @@
-"""What `treadle new sensor` writes for kinds that receive runs and assets passes the project's own checks."""
+"""What `treadle new sensor` writes for each kind passes the project's own checks."""
 
 import json
 from pathlib import Path
@@ -35,6 +35,8 @@ SENSORS: dict[str, tuple[str, ...]] = {
     "repair_all": ("--kind", "run-failure", "--job", "repair"),
     "when_ready": ("--kind", "all-succeeded", "--jobs", "process_file,report"),
     "scaffolded_orders": ("--reads-runs",),
+    "unpaid_orders": ("--interval", "15"),
+    "new_objects_again": ("--job", "process_file"),
     "load_is_late": ("--kind", "deadline", "--jobs", "process_file"),
     "repair_late": ("--kind", "deadline", "--jobs", "process_file", "--job", "repair"),
     "on_orders": ("--kind", "asset", "--asset", "shop/orders", "--job", "process_file"),
@@ -80,6 +82,8 @@ TESTS = {
     "repair_all": 2,
     "when_ready": 2,
     "scaffolded_orders": 3,
+    "unpaid_orders": 3,
+    "new_objects_again": 3,
     "load_is_late": 2,
     "repair_late": 2,
     "on_orders": 2,
