@@ -75,9 +75,8 @@ def seconds(tables: TableNames, function: Function, events: int = EVENTS) -> flo
     began = time.perf_counter()
     for first in range(0, events, BATCH):
         batch = published[first : first + BATCH]
-        batch_state = evaluation.load_batch_state(batch)
-        for event in batch:
-            evaluation.evaluate(event, batch_state, Budget())
+        outcomes = evaluation.evaluate_many(batch, evaluation.load_batch_state(batch), Budget)
+        assert not any(isinstance(each, Exception) for each in outcomes)
     carry_out(harness, *harness.ticks.latest(name, events + 1))
     taken = time.perf_counter() - began
     assert len(harness.target.starts) == (events if function is follow else 0)

@@ -34,7 +34,7 @@ def item(name: str, by: str = "", at: int = NOW, content: str = '"x"') -> BatchI
     return BatchItem(name, by, at, 10, content)
 
 
-def accept(stores: Stores, *items: BatchItem) -> list[LedgerEntry | None]:
+def accept(stores: Stores, *items: BatchItem) -> list[LedgerEntry | Exception | None]:
     found = stores.batches.accept(SENSOR, items)
     for by in {each.by for each in items}:
         stores.batches.open(SENSOR, by, NOW, WITHIN, None)
@@ -72,14 +72,17 @@ def test_item_is_accepted_once_and_its_first_acceptance_stays(stores: Stores) ->
     assert waiting(stores, "second") == []
 
 
-def test_item_that_is_too_large_is_not_accepted(stores: Stores) -> None:
+def test_item_that_is_too_large_is_not_accepted_and_the_others_are(stores: Stores) -> None:
     fits, large = (Random(1).randbytes(size).hex() for size in (MAX_CONTENT // 2, MAX_CONTENT))
-    assert accept(stores, item("fits", content=fits)) == [None]
 
-    with pytest.raises(ItemTooLargeError, match="Send a reference to its content instead"):
-        accept(stores, item("large", content=large))
+    before, error, after = accept(
+        stores, item("fits", content=fits), item("large", content=large), item("small", at=NOW + 1)
+    )
 
-    assert waiting(stores) == ["fits"]
+    assert (before, after) == (None, None)
+    assert isinstance(error, ItemTooLargeError)
+    assert "Send a reference to its content instead" in str(error)
+    assert waiting(stores) == ["fits", "small"]
     assert stores.batches.known(SENSOR, ["large"]) == {}
 
 
@@ -188,7 +191,7 @@ def test_marking_again_and_by_an_old_closer_changes_nothing(stores: Stores) -> N
     assert stores.batches.known(SENSOR, ["a", "b"]) == before
     assert waiting(stores) == ["b"]
     [known] = accept(stores, item("a"))
-    assert known is not None
+    assert isinstance(known, LedgerEntry)
     assert known.tick_id == "2026-1"
     assert waiting(stores) == ["b"]
 

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+from base64 import b64decode
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -49,8 +50,13 @@ def applying(applied: Collection[int], code: str | None) -> Iterator[list[str]]:
         yield sent
 
 
+def _decoded(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a value as a client takes it: it encodes bytes itself."""
+    return {"B": b64decode(value["B"])} if isinstance(value.get("B"), str) else value
+
+
 def _partly(client: Any, params: Any, applied: Collection[int], code: str | None) -> dict[str, Any]:
-    statements = json.loads(params["body"])["Statements"]
+    statements = json.loads(params["body"], object_hook=_decoded)["Statements"]
     if applied:
         client.batch_execute_statement(Statements=[statements[index] for index in applied])
     if code is None:
@@ -112,6 +118,21 @@ def test_each_tick_is_noted_as_dispatched_whatever_part_of_the_batch_was_applied
     found = [stores.ticks.get(tick.sensor, tick.tick_id) for tick in ticks]
     assert [tick and tick.dispatched for tick in found] == [DispatchCounts(1)] * 4
     assert sent.count("UpdateItem") == (4 - len(applied) if code else 4)
+
+
+@on_tables
+@pytest.mark.parametrize("code", [None, "ThrottlingError", "DuplicateItem"])
+@pytest.mark.parametrize("applied", SUBSETS)
+def test_each_tick_is_put_once_whatever_part_of_the_batch_was_applied(
+    stores: Stores, applied: tuple[int, ...], code: str | None
+) -> None:
+    ticks = [replace(FULL, tick_id=f"t{number}") for number in range(4)]
+    with applying(applied, code) as sent:
+        results = stores.ticks.put_many(ticks)
+
+    assert results == [True] * 4
+    assert [stores.ticks.get(tick.sensor, tick.tick_id) for tick in ticks] == ticks
+    assert sent.count("PutItem") == (4 - len(applied) if code else 4)
 
 
 @on_tables

@@ -151,6 +151,31 @@ def test_partitions_of_a_tick_are_changed_once_it_is_dispatched_or_held_or_has_e
     assert (before, postponed, after) == ([False, False, True], False, [True, True, True])
 
 
+def test_several_ticks_are_put_as_each_alone(stores: Stores) -> None:
+    done, failed, new, large = (
+        replace(FULL, tick_id=f"2026-11-22T12:0{number}:00.000Z-abc") for number in range(4)
+    )
+    failure = replace(failed, status=TickStatus.FAILURE, requests=(), error=ErrorInfo("E", "e", "s"))
+    other = replace(done, owner="another delivery")
+    # Its requests are in an object.
+    large = replace(
+        large, requests=tuple(replace(FULL.requests[0], run_id=f"{number}") for number in range(3_000))
+    )
+    assert stores.ticks.put(done)
+    assert stores.ticks.put(failure)
+
+    assert stores.ticks.put_many([done, failed, new, large]) == [True] * 4
+    assert stores.ticks.put_many([other, new, large]) == [False, True, True]
+    assert stores.ticks.put_many([replace(new, owner="another delivery")]) == [False]
+
+    assert [stores.ticks.get("files", tick.tick_id) for tick in (done, failed, new, large)] == [
+        done, failed, new, large
+    ]  # fmt: skip
+    assert {tick_id for _, tick_id in stores.ticks.pending(10**15, 10)} == {
+        tick.tick_id for tick in (done, failed, new, large)
+    }
+
+
 def test_dispatches_of_several_ticks_are_noted_as_of_each_alone(stores: Stores) -> None:
     ticks = [replace(FULL, tick_id=f"2026-11-22T12:0{number}:00.000Z-abc") for number in range(5)]
     alone, gone, *together = ticks

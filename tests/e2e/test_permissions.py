@@ -71,6 +71,12 @@ def event_tick(deployed: Deployed) -> Answer:
     return deployed.invoke("NewObjects", queued(event))
 
 
+def two_event_ticks(deployed: Deployed) -> Answer:
+    """A function gets two events. Without the permission, their ticks are committed one by one, and the log says why."""
+    events = [object_created(deployed.bucket, fresh_key(), "e1") for _ in range(2)]
+    return deployed.invoke("NewObjects", queued(*events))
+
+
 def unknown_message(function: str) -> Invoke:
     return lambda deployed: deployed.invoke(function, queued(UNKNOWN))
 
@@ -343,6 +349,7 @@ PERMISSIONS = [
     Permission("EvaluatorPolicy", "OwnState", "dynamodb:GetItem", event_tick, alike=("EngineId",)),
     Permission("EvaluatorPolicy", "OwnTicks", "dynamodb:BatchGetItem", event_tick),
     Permission("EvaluatorPolicy", "OwnTicks", "dynamodb:PutItem", event_tick),
+    Permission("EvaluatorPolicy", "OwnTicks", "dynamodb:PartiQLInsert", two_event_ticks),
     Permission("EvaluatorPolicy", "KnownRuns", "dynamodb:BatchGetItem", event_tick),
     Permission("EvaluatorPolicy", "OwnQueueAndDeadLetters", "sqs:SendMessage", unknown_message("NewObjects")),
     Permission("RunReaderPolicy", "ReadRuns", "dynamodb:BatchGetItem", alert_of_a_failed_run),

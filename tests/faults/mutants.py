@@ -14,6 +14,7 @@ LIBRARY = Path("layers/treadle/treadle")
 COPIED = ("layers", "tests", "tools", "functions", "events", "template.yaml", "engine", "pyproject.toml")
 PARALLEL = 2
 TIME_LIMIT = 300
+"""How long up to twenty tests may take, in seconds."""
 
 SENSORS, TICKS, RUNS = (f"adapters/dynamodb/{name}.py" for name in ("sensors", "ticks", "runs"))
 OF_SENSORS, OF_EDITS, OF_TICKS, OF_RUNS, OF_REGISTRY = (
@@ -25,6 +26,8 @@ UNSTORABLE = "tests/contract/test_unstorable_ticks.py::test_"
 WHOLE_FLOW = "tests/faults/test_every_call.py::test_without_faults_all_invariants_hold"
 PUBLISHING = "tests/faults/test_every_call_of_publish.py::test_"
 WATCHING = "tests/unit/test_external_run_poller.py::test_"
+TOGETHER = "tests/unit/test_event_tick_batches.py::test_"
+EVENT_SENSORS = "tests/functional/test_event_sensors.py::test_"
 EVENT_TICKS = "tests/unit/test_event_ticks.py::test_"
 SCHEDULED = "tests/unit/test_scheduled_ticks.py::test_"
 HELD = "tests/unit/test_held_ticks.py::test_"
@@ -429,8 +432,8 @@ MUTANTS = (
     Mutant(
         "payloads of events are not stored",
         "engine/tick/event_ticks.py",
-        "            self._evaluator.store_payloads(result)\n",
-        "",
+        "result_of(partial(self._evaluator.store_payloads, result))",
+        "None",
         (f"{LARGE}large_run_config_of_an_event_is_stored_before_its_tick_is_committed",),
     ),
     Mutant(
@@ -1271,7 +1274,7 @@ MUTANTS = (
         TICKS,
         "Model.held_requests.exists() & Model.dropped",
         "Model.held.exists() & Model.dropped",
-        (f"{OF_TICKS}what_does_not_wait_is_not_dropped[moto-handed on in slices]",),
+        (f"{OF_TICKS}what_does_not_wait_is_not_dropped[moto-handed on in chunks]",),
     ),
     Mutant(
         "asset events published at each check of a held tick",
@@ -1392,9 +1395,44 @@ MUTANTS = (
     Mutant(
         "status before a slow event's commit",
         "engine/tick/event_ticks.py",
-        "is_old = tick.ended_at - batch_state.read_at > STATUS_MS",
-        "is_old = False",
+        "            batch_state = self._refreshed(batch_state)\n            return self._committed(",
+        "            return self._committed(",
         (f"{EVENT_TICKS}event_whose_sensor_is_stopped_during_a_slow_evaluation_commits_nothing",),
+    ),
+    Mutant(
+        "results of slow evaluations wait for one another",
+        "engine/tick/event_ticks.py",
+        "(is_last or self._evaluator.clock.now() - held_since >= HOLD_MS)",
+        "is_last",
+        (f"{TOGETHER}result_waits_a_quarter_of_a_second_at_most_for_the_next_evaluation[0.1-commits1]",),
+    ),
+    Mutant(
+        "message delivered again is evaluated with the others",
+        "entrypoints/handler.py",
+        "if isinstance(each, _Parsed) and each.is_first]",
+        "if isinstance(each, _Parsed)]",
+        (f"{EVENT_SENSORS}event_delivered_again_is_evaluated_after_the_others_are_committed[aws]",),
+    ),
+    Mutant(
+        "messages of a group are evaluated together",
+        "entrypoints/queue_consumer.py",
+        'receives_of(record) == 1 and "MessageGroupId" not in record["attributes"]',
+        "receives_of(record) == 1",
+        (f"{OF_MESSAGES}only_first_deliveries_outside_of_groups_are_evaluated_together",),
+    ),
+    Mutant(
+        "tick that was not certainly inserted is committed",
+        TICKS,
+        "inserted = {place for place, is_written in zip(items, written, strict=True) if is_written}",
+        "inserted = set(items)",
+        (f"{OF_TICKS}several_ticks_are_put_as_each_alone[moto]",),
+    ),
+    Mutant(
+        "item that cannot be stored keeps the others of its batch from waiting",
+        "engine/tick/batch_acceptor.py",
+        "                    reasons.append(before)\n                    continue\n",
+        "                    raise before\n",
+        (f"{TOGETHER}item_that_is_too_large_is_not_accepted_and_the_others_are",),
     ),
     Mutant(
         "owner token",
@@ -1457,8 +1495,8 @@ MUTANTS = (
     Mutant(
         "failures of events that a store rejects",
         "engine/tick/event_ticks.py",
-        "            if not is_unstorable(error):\n",
-        "            if is_unstorable(error):\n",
+        "        if not is_unstorable(error):\n",
+        "        if is_unstorable(error):\n",
         (f"{UNSTORABLE}event_tick_that_is_rejected_is_recorded_as_failed_and_its_message_comes_again[moto]",),
     ),
     Mutant(
@@ -2525,18 +2563,23 @@ def mutate(mutant: Mutant, folder: Path) -> None:
     module.write_text(text.replace(mutant.old, mutant.new))
 
 
-def failed_tests(folder: Path, tests: tuple[str, ...]) -> list[str]:
+def failed_tests(folder: Path, tests: tuple[str, ...], *, processes: int = 0) -> list[str]:
     """Return the tests that fail in a copy.
+
+    Args:
+        folder: the copy.
+        tests: their ids.
+        processes: how many run tests at a time; 0 for this process's child alone.
 
     Raises:
         MutationError: if they could not be run.
     """
-    command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-p", "no:cacheprovider", *tests]
-    answer = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
-    )
+    options = ["-n", str(processes), "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
+    limit = TIME_LIMIT * max(1, len(tests) // 10)
+    answer = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=limit, check=False)
     if answer.returncode not in {0, 1}:
-        msg = f"{' '.join(tests)} did not run: {answer.stdout[-2_000:]}{answer.stderr[-2_000:]}"
+        msg = f"{len(tests)} tests did not run: {answer.stdout[-2_000:]}{answer.stderr[-2_000:]}"
         raise MutationError(msg)
     return re.findall(r"^FAILED (\S+?::\S+)", answer.stdout, re.MULTILINE)
 
@@ -2566,7 +2609,8 @@ def main(names: list[str]) -> int:
     chosen = [each for each in MUTANTS if not names or any(name in each.name for name in names)]
     with tempfile.TemporaryDirectory(prefix="treadle-mutant-") as name:
         copy_to(Path(name))
-        broken = failed_tests(Path(name), tuple({test: None for each in chosen for test in each.tests}))
+        every = tuple({test: None for each in chosen for test in each.tests})
+        broken = failed_tests(Path(name), every, processes=PARALLEL)
     if broken:
         print(f"tests that fail without a mutant: {', '.join(broken)}")
         return 1

@@ -87,12 +87,13 @@ class TracedTicks:
         self._store = store
         self._trace = trace
 
-    def put(self, tick: Tick) -> bool:
-        is_kept = self._store.put(tick)
-        if is_kept:
-            self._trace.ticks.append(tick)
-            self._trace.on_tick(tick)
-        return is_kept
+    def put_many(self, ticks: Sequence[Tick]) -> list[bool | Exception]:
+        results = self._store.put_many(ticks)
+        for tick, is_kept in zip(ticks, results, strict=True):
+            if is_kept is True:
+                self._trace.ticks.append(tick)
+                self._trace.on_tick(tick)
+        return results
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

@@ -42,6 +42,14 @@ def deliver(deployment: Deployment, *events: Any) -> Any:
     return deployment.handlers["placed"](batch(*events), LambdaContext())
 
 
+def received(*receives: int) -> dict[str, Any]:
+    """Return a batch of events, each of which was received as often as given."""
+    found = batch(*({**EVENT, "id": f"event {number}"} for number in range(len(receives))))
+    for record, number in zip(found["Records"], receives, strict=True):
+        record["attributes"] = {**record["attributes"], "ApproximateReceiveCount": str(number)}
+    return found
+
+
 def ticks(deployment: Deployment) -> list[Tick]:
     return deployment.stores.ticks.latest("placed", 10)
 
@@ -84,6 +92,31 @@ def test_event_at_which_the_function_fails_comes_again_and_the_others_do_not(dep
 
 
 @ON_BOTH
+def test_event_delivered_again_is_evaluated_after_the_others_are_committed(deployment: Deployment) -> None:
+    """It may be what the process died of, and must not take the others with it."""
+    committed_before: dict[str, set[str]] = {}
+
+    @event_sensor(name="placed", job=JobDefinition("process_file"))
+    def look(context: EventSensorContext) -> RunRequest:
+        keys = {str(request.run_key) for tick in ticks(deployment) for request in tick.requests}
+        committed_before[context.event.id] = {key.rpartition("/")[2] for key in keys}
+        return RunRequest()
+
+    start(deployment)
+    deployment.handlers["placed"] = deployment.evaluator(look)
+
+    answer = deployment.handlers["placed"](received(2, 1, 1, 4), LambdaContext())
+
+    assert answer == {"batchItemFailures": []}
+    assert committed_before == {
+        "event 1": set(),
+        "event 2": set(),
+        "event 0": {"event 1", "event 2"},
+        "event 3": {"event 0", "event 1", "event 2"},
+    }
+
+
+@ON_BOTH
 def test_preview_evaluates_an_event_and_commits_nothing(deployment: Deployment) -> None:
     start(deployment)
 
@@ -106,3 +139,16 @@ def test_an_event_costs_one_write(deployment: Deployment) -> None:
 
     assert [call.operation for call in meter.writes] == ["PutItem"]
     assert meter.written_items == 1
+
+
+def test_events_of_a_batch_cost_one_request_and_one_write_each(deployment: Deployment) -> None:
+    start(deployment)
+    clients.forget()
+
+    with metered() as meter:
+        deliver(deployment, EVENT)
+        meter.reset()
+        deliver(deployment, *({**EVENT, "id": f"event {number}"} for number in range(10)))
+
+    assert [call.operation for call in meter.writes] == ["BatchExecuteStatement"]
+    assert meter.written_items == 10

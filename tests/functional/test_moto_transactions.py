@@ -1,9 +1,12 @@
 """Moto's transactions, as tests run them: one that fails changes nothing."""
 
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from tests.support.moto_transactions import keep_tables_uncopied
@@ -59,3 +62,24 @@ def test_a_transaction_changes_all_or_nothing(fails: bool) -> None:
         assert sorted(item.get("n", {}).get("N", "") for item in stored()) == (
             ["1", "1", "1"] if fails else ["", "2", "2"]
         )
+
+
+def test_failed_transaction_does_not_undo_what_other_threads_write() -> None:
+    keep_tables_uncopied()
+    with mock_aws():
+        names, client = create_tables(), boto3.client("dynamodb")
+        taken = {"sensor": {"S": "watch"}, "tick_id": {"S": "taken"}}
+        client.put_item(TableName=names.ticks, Item=taken)
+
+        def write(number: int) -> None:
+            key = {"sensor": {"S": "watch"}, "tick_id": {"S": str(number)}}
+            first = taken if number % 2 else key
+            condition = {"ConditionExpression": "attribute_not_exists(sensor)"}
+            put: Any = {"Put": {"TableName": names.ticks, "Item": first, **condition}}
+            with contextlib.suppress(ClientError):
+                client.transact_write_items(TransactItems=[put])
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(write, range(60)))
+
+        assert client.scan(TableName=names.ticks, Select="COUNT")["Count"] == 31

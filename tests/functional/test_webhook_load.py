@@ -72,7 +72,7 @@ class Outage:
 
     def call(self, name: str, method: Callable[..., Any]) -> Any:
         """Call a method of a store, or fail."""
-        if not self.lasts or (self.is_of_commits and name != "put"):
+        if not self.lasts or (self.is_of_commits and name != "put_many"):
             return method()
         if self._random.random() < 0.5:
             method()

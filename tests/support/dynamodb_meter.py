@@ -7,7 +7,14 @@ from typing import Any
 
 from tests.support.hooks import hooked
 
-_WRITES = {"PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"}
+_WRITES = {
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "BatchWriteItem",
+    "TransactWriteItems",
+    "BatchExecuteStatement",
+}
 _READS = {"GetItem", "BatchGetItem", "Query", "Scan", "TransactGetItems"}
 
 
@@ -68,9 +75,8 @@ class Meter:
     def _on_request(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         if model.name in _WRITES | _READS:
             params["ReturnConsumedCapacity"] = "TOTAL"
-            items = len(params.get("TransactItems", ())) or sum(
-                map(len, params.get("RequestItems", {}).values())
-            )
+            together = params.get("TransactItems") or params.get("Statements") or ()
+            items = len(together) or sum(map(len, params.get("RequestItems", {}).values()))
             context["metered_items"] = (items or 1) if model.name in _WRITES else 0
 
     def _count(self, parsed: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:

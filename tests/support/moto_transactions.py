@@ -1,9 +1,13 @@
 """Transactions of moto that do not copy whole tables: for each item of each one, moto copies its table with all its items.
 
-That was half of the time of tests on moto, and grows with what a test has stored.
+That was half of the time of tests on moto, and grows with what a test has stored. They are also isolated: in moto, one
+that fails undoes what other threads have written meanwhile.
 """
 
 import copy
+import functools
+import threading
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -41,8 +45,25 @@ def keep_tables_uncopied() -> None:
             raise
 
     DynamoDBBackend.transact_write_items = transact_write_items  # type: ignore[method-assign]
+    _isolate()
     # What moto keeps for a failed transaction is thereby the table itself.
     Table.__deepcopy__ = lambda self, memo: self  # type: ignore[attr-defined]
+
+
+def _isolate() -> None:
+    """Let nobody write while a transaction may still be undone."""
+    lock = threading.RLock()
+    for name in ("transact_write_items", "put_item", "update_item", "delete_item"):
+        setattr(DynamoDBBackend, name, _one_at_a_time(getattr(DynamoDBBackend, name), lock))
+
+
+def _one_at_a_time(method: Callable[..., Any], lock: threading.RLock) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def locked(*args: Any, **kwargs: Any) -> Any:
+        with lock:
+            return method(*args, **kwargs)
+
+    return locked
 
 
 def _replace_by_copy(backend: DynamoDBBackend, table: Table, key: dict[str, Any]) -> None:

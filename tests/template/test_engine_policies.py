@@ -98,9 +98,10 @@ def test_evaluator_touches_its_own_state_and_ticks_only() -> None:
         assert may(f"dynamodb:{action}", SENSORS, context=keys("daily")) == "allowed"
         assert may(f"dynamodb:{action}", SENSORS, context=keys("daily#cursor")) == "allowed"
         assert may(f"dynamodb:{action}", SENSORS, context=keys("daily", "other")) == "implicitDeny"
-    for action in ("BatchGetItem", "PutItem"):
+    for action in ("BatchGetItem", "PutItem", "PartiQLInsert"):
         assert may(f"dynamodb:{action}", TICKS, context=keys("daily")) == "allowed"
         assert may(f"dynamodb:{action}", TICKS, context=keys("other")) == "implicitDeny"
+    assert may("dynamodb:PartiQLInsert", TICKS) == "explicitDeny"
 
 
 def test_evaluator_touches_its_own_batches_only() -> None:

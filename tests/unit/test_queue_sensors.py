@@ -306,6 +306,22 @@ def test_later_messages_of_a_failed_group_return_without_being_evaluated() -> No
     assert seen == ["a-1", "b-1", "b-2"]
 
 
+def test_only_first_deliveries_outside_of_groups_are_evaluated_together() -> None:
+    together: list[SensorEvent] = []
+    records = [
+        record("first", ApproximateReceiveCount="1"),
+        record("again", ApproximateReceiveCount="2"),
+        record("bad", ApproximateReceiveCount="1") | {"body": None},
+        record("grouped", ApproximateReceiveCount="1", MessageGroupId="a"),
+        record("last", ApproximateReceiveCount="1"),
+    ]
+    inbox = Inbox("sensor queued", InMemoryQueue(), InMemoryDeadLetters())
+
+    consume(records, parse_message_record, together.extend, decided(Decision.SUCCESS), inbox)
+
+    assert [isinstance(each, QueueMessage) and each.id for each in together] == ["first", "last"]
+
+
 def test_one_failed_message_of_a_standard_queue_holds_up_no_other() -> None:
     def handle(event: SensorEvent) -> Outcome:
         assert isinstance(event, QueueMessage)

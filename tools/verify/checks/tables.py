@@ -48,7 +48,13 @@ VARIABLES = (
 NO_LEADING_KEYS = "the local cloud does not set dynamodb:LeadingKeys"
 NO_ATTRIBUTES = "the local cloud sets neither dynamodb:Attributes nor dynamodb:Select"
 
-WRITES = ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:ConditionCheckItem")
+WRITES = (
+    "dynamodb:GetItem",
+    "dynamodb:PutItem",
+    "dynamodb:UpdateItem",
+    "dynamodb:ConditionCheckItem",
+    "dynamodb:PartiQLInsert",
+)
 READABLE = ["id", "status"]
 
 KEY = {"S": "alpha"}
@@ -83,8 +89,28 @@ def own_items(account: Account) -> Part:
     )
 
 
+def executed(dynamodb: Any, *statements: Part) -> Any:
+    """Execute PartiQL statements in a batch; return the responses to them.
+
+    Raises:
+        ClientError: if the batch, or one of the statements, is denied.
+    """
+    responses = dynamodb.batch_execute_statement(Statements=list(statements))["Responses"]
+    for each in responses:
+        if each.get("Error", {}).get("Code") == "AccessDenied":
+            denial: Any = {"Error": {**each["Error"], "Code": "AccessDeniedException"}}
+            raise ClientError(denial, "BatchExecuteStatement")
+    return responses
+
+
+def inserted(dynamodb: Any, table_name: str, *keys: str) -> Any:
+    """Insert items of a table by one batch of PartiQL statements; return the responses to them."""
+    statement = f"INSERT INTO \"{table_name}\" VALUE {{'id': ?}}"
+    return executed(dynamodb, *({"Statement": statement, "Parameters": [{"S": key}]} for key in keys))
+
+
 def leading_keys(lab: Lab) -> str:
-    """Commit a transaction over own items, and be denied one with another's item."""
+    """Write own items by a transaction and by PartiQL, and be denied another's item."""
     dynamodb, name = client_of(lab.acting_as(lab.outputs["Role"]), "dynamodb"), lab.outputs["Table"]
     cursor = {"TableName": name, "Key": {"id": {"S": "alpha#cursor"}}, "UpdateExpression": "SET seen = :one"}
     own = [put(name, "alpha"), {"Update": {**cursor, "ExpressionAttributeValues": {":one": {"S": "1"}}}}]
@@ -95,7 +121,16 @@ def leading_keys(lab: Lab) -> str:
     lab.once_allowed(lambda: commit(*own), "a transaction over the role's own items is denied")
     expect_denied(lambda: commit(put(name, "beta")), "a transaction over another's item")
     expect_denied(lambda: commit(*own, put(name, "beta")), "a transaction with another's item among own ones")
-    return "own items: committed; another's item, alone or among own ones: denied"
+    lab.once_allowed(
+        lambda: inserted(dynamodb, name, "alpha"), "an insert of an own item by PartiQL is denied"
+    )
+    expect_denied(lambda: inserted(dynamodb, name, "beta"), "an insert of another's item by PartiQL")
+    expect_denied(
+        lambda: inserted(dynamodb, name, "alpha", "beta"), "an insert of another's item beside an own one"
+    )
+    return (
+        "own items: written; another's item, alone or among own ones: denied, by transactions and by PartiQL"
+    )
 
 
 def prefixed_items(account: Account) -> Part:
@@ -240,18 +275,14 @@ def batch_of_inserts(lab: Lab) -> str:
     """Insert items in batches, one of them under a taken key, and be denied another statement."""
     dynamodb, name = client_of(lab.acting_as(lab.outputs["Role"]), "dynamodb"), lab.outputs["Table"]
 
-    def insert(*keys: str) -> Any:
-        statement = f"INSERT INTO \"{name}\" VALUE {{'id': ?}}"
-        given = [{"Statement": statement, "Parameters": [{"S": key}]} for key in keys]
-        return dynamodb.batch_execute_statement(Statements=given)["Responses"]
-
+    insert = partial(inserted, dynamodb, name)
     text = f'UPDATE "{name}" SET seen=? WHERE id=?'  # noqa: S608 - the name of its own table
     update = {"Statement": text, "Parameters": [{"S": "1"}, KEY]}
     lab.once_allowed(lambda: insert("alpha", "beta"), "a batch of inserts is denied")
     taken, applied = insert("alpha", "gamma")
     if taken.get("Error", {}).get("Code") != "DuplicateItem" or "Error" in applied:
         raise DidNotHoldError(f"a taken key and a free one in a batch gave {taken} and {applied}")
-    expect_denied(lambda: dynamodb.batch_execute_statement(Statements=[update]), "a batch of an update")
+    expect_denied(lambda: executed(dynamodb, update), "a batch of an update")
     return "taken key: DuplicateItem, and the other statement is applied; an update: denied"
 
 
@@ -302,8 +333,8 @@ def _failure(call: Any) -> Any:
 CHECKS = (
     Check(
         "leading-keys",
-        "Items of TransactWriteItems are authorized with dynamodb:LeadingKeys",
-        "an evaluator's commit of its tick (statements OwnState, OwnTicks and NeverWithoutKey)",
+        "Items of TransactWriteItems and of PartiQL are authorized with dynamodb:LeadingKeys",
+        "an evaluator's commit of its ticks (statements OwnState, OwnTicks and NeverWithoutKey)",
         TRANSACTIONS,
         leading_keys,
         own_items,

@@ -5,31 +5,48 @@ from typing import Generic, TypeVar
 
 from treadle.engine.outcomes import Outcome
 
-T = TypeVar("T", bound=Hashable)
+T = TypeVar("T")
 R = TypeVar("R")
+
+
+def _itself(input_: Hashable) -> Hashable:
+    return input_
 
 
 class InvocationBatch(Generic[T]):
     """Processes the inputs of an invocation together, and returns the result of each on its turn.
 
     Args:
-        process: processes inputs, no two of them equal; returns for each the outcome, or the error that concerns it.
+        process: processes inputs, no two of them with the same key; returns for each the outcome, or the error that
+            concerns it. What it raises concerns each of them.
+        key: identifies an input; by default, it is its own key.
     """
 
-    def __init__(self, process: Callable[[Sequence[T]], Sequence[Outcome | Exception]]) -> None:
+    def __init__(
+        self,
+        process: Callable[[Sequence[T]], Sequence[Outcome | Exception]],
+        key: Callable[[T], Hashable] = _itself,
+    ) -> None:
         self._process = process
-        self._results: dict[T, Outcome | Exception] = {}
+        self._key = key
+        self._results: dict[Hashable, Outcome | Exception] = {}
 
     def begin(self, inputs: Iterable[T]) -> None:
-        """Process the inputs of the invocation."""
-        distinct = list(dict.fromkeys(inputs))
-        self._results.update(zip(distinct, self._process(distinct), strict=True))
+        """Process the inputs of the invocation, if there are any."""
+        distinct: dict[Hashable, T] = {}
+        for each in inputs:
+            distinct.setdefault(self._key(each), each)
+        if distinct:
+            results = result_of(lambda: self._process(list(distinct.values())))
+            each_result = [results] * len(distinct) if isinstance(results, Exception) else results
+            self._results.update(zip(distinct, each_result, strict=True))
 
     def result(self, of: T) -> Outcome:
         """Return the outcome of an input, or raise its error; a duplicate is processed again, after the first one."""
-        if of not in self._results:
+        key = self._key(of)
+        if key not in self._results:
             self.begin([of])
-        result = self._results.pop(of)
+        result = self._results.pop(key)
         if isinstance(result, Exception):
             raise result
         return result

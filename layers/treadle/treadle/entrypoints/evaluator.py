@@ -505,21 +505,22 @@ def _evaluate_one(parts: EvaluatorParts, event: dict[str, Any], context: Any) ->
     _check_engine(parts)
     parsed = _happened(parts, event)
     batch_state = parts.sensor.events.load_batch_state([parsed])
-    answer = _evaluated(parts, parsed, batch_state, Budget(remaining_seconds(context)))[1]
+    budget = Budget(remaining_seconds(context))
+    answer = _reported(parts, parsed, lambda: parts.sensor.events.evaluate(parsed, batch_state, budget))[1]
     _settle(parts, Budget(remaining_seconds(context)))
     return answer
 
 
-def _evaluated(
-    parts: EvaluatorParts, event: SensorEvent, batch_state: "EventBatchState", budget: Budget
+def _reported(
+    parts: EvaluatorParts, event: SensorEvent, evaluate: Callable[[], Outcome]
 ) -> tuple[Outcome, dict[str, Any]]:
-    """Evaluate an event; return the outcome and its report. A failure is also reported before it is raised.
+    """Return the outcome of an event's evaluation and its report. A failure is also reported before it is raised.
 
     Raises:
         SensorEvaluationError: if the evaluation failed, so that the event is redelivered.
     """
     try:
-        outcome = parts.sensor.events.evaluate(event, batch_state, budget)
+        outcome = evaluate()
     except SensorEvaluationError as error:
         from treadle.engine.tick.event_ticks import tick_id_of
 
@@ -528,18 +529,45 @@ def _evaluated(
     return outcome, _report(parts, outcome)
 
 
+def _event_batch(
+    parts: EvaluatorParts, context: Any, lags: list[float]
+) -> "tuple[Callable[[Sequence[SensorEvent]], None], Callable[[SensorEvent], Outcome]]":
+    """Return how to evaluate events of an invocation together, and how to get and report the outcome of each.
+
+    Args:
+        parts: the evaluator.
+        context: the invocation's.
+        lags: gets the age of each event when its evaluation begins, in seconds.
+    """
+    # Imported here because scheduled ticks do not need them.
+    from treadle.engine.invocation_batch import InvocationBatch
+    from treadle.engine.tick.event_ticks import tick_id_of
+
+    def evaluate(events: Sequence[SensorEvent]) -> Sequence[Outcome | Exception]:
+        _check_engine(parts)
+        batch_state = parts.sensor.events.load_batch_state(events)
+        now = parts.clock.now() / 1000
+        lags.extend(max(0.0, now - event.time.timestamp()) for event in events)
+        return parts.sensor.events.evaluate_many(
+            events, batch_state, lambda: Budget(remaining_seconds(context))
+        )
+
+    batch = InvocationBatch(evaluate, tick_id_of)
+    return batch.begin, lambda event: _reported(parts, event, lambda: batch.result(event))[0]
+
+
 def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     lags: list[float] = []
-    known: list[SensorEvent] = []
     hops = [0]
+    evaluate_together, evaluated = _event_batch(parts, context, lags)
+
+    def parse(body: Mapping[str, Any]) -> _Message:
+        message = _message(parts, body)
+        hops.append(hops_of(body))
+        return message
 
     def begin(messages: Sequence[_Message]) -> None:
-        known.extend(each.event for each in messages if each.event is not None)
-        hops.extend(hops_of(each.body) for each in messages)
-
-    @functools.cache
-    def batch_state() -> "EventBatchState":
-        return parts.sensor.events.load_batch_state(known)
+        evaluate_together([each.event for each in messages if each.event is not None])
 
     @functools.cache
     def woken() -> None:
@@ -547,23 +575,25 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         _wake(parts, Budget(remaining_seconds(context)), max(hops))
 
     def handle(message: _Message) -> None:
+        if message.event is not None:
+            _send_later(parts, message.body, evaluated(message.event).wait_seconds)
+            return
         _check_engine(parts)
-        budget = Budget(remaining_seconds(context))
         if message.body.get("treadle") == "slot":
+            budget = Budget(remaining_seconds(context))
             _report(parts, parts.sensor.scheduled.tick(scheduled_time(message.body), budget))
-        elif message.event is None:
-            woken()
         else:
-            lags.append(parts.clock.now() / 1000 - message.event.time.timestamp())
-            outcome, _ = _evaluated(parts, message.event, batch_state(), budget)
-            _send_later(parts, message.body, outcome.wait_seconds)
+            woken()
 
-    parse = functools.partial(_message, parts)
     answer = process_queue(event, handle, parts.inbox, parse, begin)
     _settle(parts, Budget(remaining_seconds(context)))
-    if lags:
-        put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")
+    _put_event_age(parts, lags)
     return answer
+
+
+def _put_event_age(parts: EvaluatorParts, lags: Sequence[float]) -> None:
+    if lags:
+        put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, max(lags), "Seconds")
 
 
 def _consume(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -571,22 +601,12 @@ def _consume(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict
     # Imported here because most sensors take no messages.
     from treadle.entrypoints.queue_consumer import consume
 
-    known: list[SensorEvent] = []
-
-    @functools.cache
-    def batch_state() -> "EventBatchState":
-        return parts.sensor.events.load_batch_state(known)
-
-    def handle(message: SensorEvent) -> Outcome:
-        _check_engine(parts)
-        budget = Budget(remaining_seconds(context))
-        age = max(0.0, parts.clock.now() / 1000 - message.time.timestamp())
-        put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, age, "Seconds")
-        return _evaluated(parts, message, batch_state(), budget)[0]
-
+    lags: list[float] = []
+    evaluate_together, evaluated = _event_batch(parts, context, lags)
     parse = functools.partial(_happened, parts)
-    answer = consume(event["Records"], parse, known.extend, handle, parts.inbox)
+    answer = consume(event["Records"], parse, evaluate_together, evaluated, parts.inbox)
     _settle(parts, Budget(remaining_seconds(context)))
+    _put_event_age(parts, lags)
     return answer
 
 
@@ -604,8 +624,9 @@ def _consume_stream(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
 
     def evaluate(record: SensorEvent, batch_state: "EventBatchState") -> Outcome:
         _check_engine(parts)
-        lags.append(parts.clock.now() / 1000 - record.time.timestamp())
-        return _evaluated(parts, record, batch_state, Budget(remaining_seconds(context)))[0]
+        lags.append(max(0.0, parts.clock.now() / 1000 - record.time.timestamp()))
+        budget = Budget(remaining_seconds(context))
+        return _reported(parts, record, lambda: events.evaluate(record, batch_state, budget))[0]
 
     batch = StreamBatch(
         events,
@@ -618,8 +639,7 @@ def _consume_stream(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
     )
     answer = batch.consume(event["Records"])
     _settle(parts, Budget(remaining_seconds(context)))
-    if lags:
-        put_metric_of(("sensor", parts.name), metric_names.EVENT_AGE, max(0.0, *lags), "Seconds")
+    _put_event_age(parts, lags)
     return answer
 
 
@@ -632,7 +652,10 @@ def _respond(
 
     def evaluate(request: SensorEvent) -> Outcome:
         batch_state = parts.sensor.events.load_batch_state([request])
-        outcome = _evaluated(parts, request, batch_state, Budget(remaining_seconds(context)))[0]
+        budget = Budget(remaining_seconds(context))
+        outcome, _ = _reported(
+            parts, request, lambda: parts.sensor.events.evaluate(request, batch_state, budget)
+        )
         # Its sender waits for the response: a full batch is closed by RECONCILE.
         _settle(parts, Budget(remaining_seconds(context)), closes=False)
         return outcome

@@ -240,7 +240,8 @@ def process_queue(
         handle: takes a parsed message.
         inbox: the batch's queue.
         parse: converts a message's JSON to what the handler takes; unchanged by default.
-        begin: takes all parsed messages before the first is handled, and raises nothing.
+        begin: takes the parsed messages that are delivered for the first time, before any message is handled, and
+            raises nothing. One that is delivered again may be what stopped the process: it is not to take others with it.
         kept_in_tables: True if RECONCILE finds the work of a message without it: a message that met a
             throttled store at its last hop is then acknowledged.
 
@@ -248,7 +249,7 @@ def process_queue(
         SQS's partial batch response.
     """
     parsed = {str(record["messageId"]): _parsed(record, parse) for record in event["Records"]}
-    begin([each.value for each in parsed.values() if isinstance(each, _Parsed)])
+    begin([each.value for each in parsed.values() if isinstance(each, _Parsed) and each.is_first])
 
     def handle_record(record: Json) -> None:
         message = parsed[record["messageId"]]
@@ -267,7 +268,7 @@ def process_queue(
                         f"Left to RECONCILE, because the message has reached its hop limit: {error}"
                     )
                     return
-            receives = int(record.get("attributes", {}).get("ApproximateReceiveCount") or 1)
+            receives = receives_of(record)
             if not isinstance(error, PERMANENT) and receives < MAX_RECEIVES:
                 _postpone(str(record.get("receiptHandle") or ""), receives, error, inbox)
                 raise
@@ -282,19 +283,25 @@ def process_queue(
     return {"batchItemFailures": failures}
 
 
+def receives_of(record: Json) -> int:
+    """Return how often SQS has delivered a message, this delivery included."""
+    return int(record.get("attributes", {}).get("ApproximateReceiveCount") or 1)
+
+
 @dataclass(frozen=True, slots=True)
 class _Parsed(Generic[T]):
-    """A parsed message, and its number of hops."""
+    """A parsed message, its number of hops, and whether it was not delivered before."""
 
     value: T
     hops: int
+    is_first: bool
 
 
 def _parsed(record: Mapping[str, Any], parse: Callable[[Json], T]) -> _Parsed[T] | TreadleError:
     """Parse a message; return the error if that fails."""
     try:
         body = parse_body(record["body"])
-        return _Parsed(parse(body), hops_of(body))
+        return _Parsed(parse(body), hops_of(body), receives_of(record) == 1)
     except TreadleError as error:
         return error
     except Exception as error:  # noqa: BLE001 - whatever it is, it is about this message

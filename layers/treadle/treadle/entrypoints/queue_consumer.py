@@ -8,7 +8,7 @@ from treadle.definitions.errors import SensorEvaluationError, StoreError, Treadl
 from treadle.definitions.sensors import SensorEvent
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.entrypoints import metric_names
-from treadle.entrypoints.handler import count, logger
+from treadle.entrypoints.handler import count, logger, receives_of
 
 STOPPED_SECONDS = 900
 """How long a message of a stopped sensor is hidden; each receive counts in the queue's redrive policy."""
@@ -31,7 +31,8 @@ def consume(
     Args:
         records: SQS's batch.
         parse: converts a record to the message.
-        begin: takes all messages before the first is evaluated.
+        begin: takes the messages that may be evaluated together, before any is handled, and raises nothing: those in no
+            FIFO group that are delivered for the first time.
         handle: evaluates a message.
         inbox: the queue.
 
@@ -39,7 +40,8 @@ def consume(
         SQS's partial batch response.
     """
     parsed = {str(each["messageId"]): _parsed(each, parse) for each in records}
-    begin([each for each in parsed.values() if not isinstance(each, TreadleError)])
+    first = [parsed[str(each["messageId"])] for each in records if _is_independent(each)]
+    begin([each for each in first if not isinstance(each, TreadleError)])
     failed: list[str] = []
     broken: set[str] = set()
     for record in records:
@@ -54,6 +56,11 @@ def consume(
             if group is not None:
                 broken.add(group)
     return {"batchItemFailures": [{"itemIdentifier": name} for name in failed]}
+
+
+def _is_independent(record: _Record) -> bool:
+    """Return whether a message may be evaluated with others, whatever becomes of these, or of it."""
+    return receives_of(record) == 1 and "MessageGroupId" not in record["attributes"]
 
 
 def _parsed(record: _Record, parse: Callable[[_Record], SensorEvent]) -> "SensorEvent | TreadleError":

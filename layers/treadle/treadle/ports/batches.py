@@ -22,7 +22,7 @@ class BatchStore(Protocol):
     Each method raises `StoreError` if the store did not answer.
     """
 
-    def accept(self, sensor: str, items: Sequence[BatchItem]) -> list[LedgerEntry | None]:
+    def accept(self, sensor: str, items: Sequence[BatchItem]) -> list[LedgerEntry | Exception | None]:
         """Record each item, and let it wait, unless its identity was accepted before.
 
         Args:
@@ -30,10 +30,11 @@ class BatchStore(Protocol):
             items: the items.
 
         Returns:
-            For each item, what was known of it before; None if it was accepted now.
+            For each item, what was known of it before, None if it was accepted now, or `ItemTooLargeError` if it cannot
+            be stored.
 
         Raises:
-            ItemTooLargeError: if an item cannot be stored; others may have been accepted.
+            StoreError: if the store did not answer; some may have been accepted.
         """
 
     def known(self, sensor: str, identities: Collection[str]) -> dict[str, LedgerEntry]:

@@ -85,6 +85,19 @@ class TickStore(Protocol):
         A repeated call with the same record returns True.
         """
 
+    def put_many(self, ticks: Sequence[Tick]) -> list[bool | Exception]:
+        """Write records as `put` does; 25 take one request.
+
+        Args:
+            ticks: no two of one key.
+
+        Returns:
+            For each, what `put` returns, or the error that concerns it alone.
+
+        Raises:
+            StoreError: if the store did not answer; some may have been written.
+        """
+
     def mark_chunk_done(
         self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
     ) -> ChunkProgress | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from treadle.definitions.errors import LeaseLostError
 from treadle.model.batches import (
@@ -18,6 +19,7 @@ from treadle.model.batches import (
     digest_of,
     opened,
 )
+from treadle.model.records import or_error
 from treadle.testing.tables import InMemoryTables
 
 
@@ -27,9 +29,9 @@ class InMemoryBatchStore:
     def __init__(self, tables: InMemoryTables) -> None:
         self._tables = tables
 
-    def accept(self, sensor: str, items: Sequence[BatchItem]) -> list[LedgerEntry | None]:
+    def accept(self, sensor: str, items: Sequence[BatchItem]) -> list[LedgerEntry | Exception | None]:
         """Record each item that is new."""
-        return [self._accept(sensor, item) for item in items]
+        return [or_error(partial(self._accept, sensor, item)) for item in items]
 
     def _accept(self, sensor: str, item: BatchItem) -> LedgerEntry | None:
         item.compressed(sensor)

@@ -10,7 +10,7 @@ from treadle.definitions.errors import StoreError, StoreThrottledError
 P = TypeVar("P")
 
 
-_BATCHES = frozenset({"send", "create_many", "replace_many", "mark_many_dispatched"})
+_BATCHES = frozenset({"send", "create_many", "replace_many", "put_many", "mark_many_dispatched"})
 """The methods of ports that may do a part of their work: its parts are their first argument."""
 
 

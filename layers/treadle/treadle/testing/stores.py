@@ -293,6 +293,10 @@ class InMemoryTickStore:
             self._tables.ticks[tick.sensor, tick.tick_id] = tick
             return True
 
+    def put_many(self, ticks: Sequence[Tick]) -> list[bool | Exception]:
+        """Put records, one after the other."""
+        return [or_error(partial(self.put, tick)) for tick in ticks]
+
     def mark_chunk_done(
         self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]
     ) -> ChunkProgress | None:

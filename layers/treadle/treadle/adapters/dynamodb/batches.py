@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from treadle.adapters.dynamodb.database import ConditionFailed, Database, Item, Table, Write, changes
@@ -31,7 +32,7 @@ from treadle.model.batches import (
     digest_of,
     opened,
 )
-from treadle.model.records import each_readable, integer, reader, text
+from treadle.model.records import each_readable, integer, or_error, reader, text
 from treadle.ports.system import IdGenerator
 
 if TYPE_CHECKING:
@@ -76,9 +77,9 @@ class DynamoBatchStore:
         self._tokens = tokens
         self._outcomes = outcomes
 
-    def accept(self, sensor: str, items: Sequence[BatchItem]) -> list[LedgerEntry | None]:
+    def accept(self, sensor: str, items: Sequence[BatchItem]) -> list[LedgerEntry | Exception | None]:
         """Put each item into the ledger, if it is absent there, and among those that wait, in one transaction."""
-        return _each(lambda item: self._accept(sensor, item), items)
+        return _each(lambda item: or_error(partial(self._accept, sensor, item)), items)
 
     def _accept(self, sensor: str, item: BatchItem) -> LedgerEntry | None:
         content = item.compressed(sensor)

@@ -3,6 +3,7 @@
 import logging
 import zlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -201,6 +202,21 @@ class DynamoTickStore:
         if failed is None:
             return True
         return failed.current is not None and _read_owner(failed.current) == tick.owner
+
+    def put_many(self, ticks: Sequence[Tick]) -> list[bool | Exception]:
+        """Insert records in batches, and put those not certainly inserted one by one."""
+        items: dict[int, Item] = {}
+        if len(ticks) > 1:
+            for place, tick in enumerate(ticks):
+                # One that cannot be encoded must not fail the others: `put` fails for it alone.
+                with suppress(Exception):
+                    items[place] = to_item(tick, self._outcomes)
+        written = self._database.insert_many(self._table, list(items.values()))
+        inserted = {place for place, is_written in zip(items, written, strict=True) if is_written}
+        return [
+            True if place in inserted else or_error(partial(self.put, tick))
+            for place, tick in enumerate(ticks)
+        ]
 
     def mark_chunk_done(
         self, tick: Tick, index: int, of: int, counts: DispatchCounts, refusals: Collection[str]

@@ -166,7 +166,7 @@ def _of_every_sensor(arns: _Arns, sensor: DeployedSensor) -> Iterator[_Call]:
     yield arns.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:UpdateItem"), own
     yield arns.table("SENSORS"), ("dynamodb:GetItem", "dynamodb:PutItem"), cursor
     yield arns.table("SENSORS"), ("dynamodb:GetItem",), {"dynamodb:LeadingKeys": [ENGINE]}
-    yield arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem"), own
+    yield arns.table("TICKS"), ("dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:PartiQLInsert"), own
     partitions = {"dynamodb:LeadingKeys": [f"{PARTITIONS}{_ANYTHING}"]}
     yield arns.table("EVENTS"), ("dynamodb:BatchGetItem", "dynamodb:Query"), partitions
     known = {"dynamodb:Attributes": list(CLAIM_ATTRIBUTES), "dynamodb:Select": ["SPECIFIC_ATTRIBUTES"]}

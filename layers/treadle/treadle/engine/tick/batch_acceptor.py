@@ -39,18 +39,20 @@ class BatchAcceptor:
     full: set[str] = field(default_factory=set)
     _opened: dict[str, bool] = field(default_factory=dict)
 
-    def accept(self, found: Sequence[ItemFacts]) -> list[str]:
-        """Accept items; return for each why it was accepted before, or "".
+    def accept(self, found: Sequence[ItemFacts]) -> list[str | Exception]:
+        """Accept items; return for each why it was accepted before, "" if it was not, or the error if it cannot be stored.
 
         Raises:
-            ItemTooLargeError: if one of them cannot be stored.
-            StoreError: if a store did not answer.
+            StoreError: if a store did not answer; some may have been accepted.
         """
         items = [self._item(each) for each in found]
-        reasons: list[str] = []
+        reasons: list[str | Exception] = []
         for first in range(0, len(items), AT_ONCE):
             some = items[first : first + AT_ONCE]
             for item, before in zip(some, self.batches.accept(self.sensor, some), strict=True):
+                if isinstance(before, Exception):
+                    reasons.append(before)
+                    continue
                 reasons.append("" if before is None else _known(before))
                 # It may have been accepted by a process that died before it could open the batch.
                 if before is None or before.tick_id is None:

@@ -1,8 +1,9 @@
-"""Event ticks: one event, one evaluation, one conditional put. Any number in parallel, no cursor."""
+"""Event ticks: one event, one evaluation, one conditional write. Any number in parallel, no cursor."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from treadle.definitions.contexts import SensorEvaluationContext
@@ -17,6 +18,7 @@ from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.identity import event_tick_id
+from treadle.engine.invocation_batch import result_of
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.evaluation import (
     Budget,
@@ -47,6 +49,9 @@ The commit itself has no condition on the status: a transaction with the sensor'
 and the concurrent events of one sensor would conflict on that item.
 """
 
+HOLD_MS = 250
+"""How long a result waits for the next evaluation to begin, to be committed with its result."""
+
 
 @dataclass(frozen=True, slots=True)
 class EventBatchState:
@@ -63,6 +68,15 @@ class EventBatchState:
     read_at: int
     known: Mapping[str, tuple[TickStatus, int]] = field(default_factory=dict)
     runs: Mapping[str, Run] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evaluated:
+    """An event that was evaluated, in its frame, and whose result is to be committed."""
+
+    event: SensorEvent
+    frame: TickContext
+    result: EvaluationResult
 
 
 def tick_id_of(event: SensorEvent) -> str:
@@ -153,10 +167,69 @@ class EventTicks:
                 tick is recorded, and the event is to be redelivered.
             StoreError: if a store did not answer.
         """
-        tick_id = tick_id_of(event)
+        [result] = self.evaluate_many([event], batch_state, lambda: budget)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    def evaluate_many(
+        self, events: Sequence[SensorEvent], batch_state: EventBatchState, budget: Callable[[], Budget]
+    ) -> list[Outcome | Exception]:
+        """Evaluate events one after the other, as `evaluate` does, and commit the results of fast evaluations together.
+
+        A process that dies before a commit has evaluated the events in vain: none of them may be one that was delivered
+        before, as it may be what the process died of.
+
+        Args:
+            events: no two with the same tick.
+            batch_state: what `load_batch_state` read for them.
+            budget: returns the time limit of the next evaluation.
+
+        Returns:
+            For each event, its outcome or the error that `evaluate` raises.
+        """
+        results: dict[int, Outcome | Exception] = {}
+        held: dict[int, _Evaluated] = {}
+        held_since = 0
+
+        def evaluated(event: SensorEvent) -> _Evaluated | Outcome:
+            nonlocal batch_state
+            batch_state = self._refreshed(batch_state)
+            return self._evaluated(event, batch_state, budget())
+
+        def commit() -> list[Outcome | Exception]:
+            nonlocal batch_state
+            batch_state = self._refreshed(batch_state)
+            return self._committed(list(held.values()), batch_state)
+
+        for place, event in enumerate(events):
+            if not held:
+                held_since = self._evaluator.clock.now()
+            result = result_of(partial(evaluated, event))
+            if not isinstance(result, _Evaluated):
+                results[place] = result
+            else:
+                held[place] = result
+            is_last = place + 1 == len(events)
+            if held and (is_last or self._evaluator.clock.now() - held_since >= HOLD_MS):
+                committed = result_of(commit)
+                each = [committed] * len(held) if isinstance(committed, Exception) else committed
+                results.update(zip(held, each, strict=True))
+                held.clear()
+        return [results[place] for place in range(len(events))]
+
+    def _refreshed(self, batch_state: EventBatchState) -> EventBatchState:
+        """Return the state of a batch, with the sensor's read again if it may be out of date."""
         now = self._evaluator.clock.now()
-        if now - batch_state.read_at > STATUS_MS:
-            batch_state = replace(batch_state, state=self._state(), read_at=now)
+        if now - batch_state.read_at <= STATUS_MS:
+            return batch_state
+        return replace(batch_state, state=self._state(), read_at=now)
+
+    def _evaluated(
+        self, event: SensorEvent, batch_state: EventBatchState, budget: Budget
+    ) -> _Evaluated | Outcome:
+        """Evaluate an event; return the result to commit, or the outcome if there is none."""
+        tick_id = tick_id_of(event)
         if not batch_state.state.is_running(self._default_status):
             return self._stopped(event, "")
         status, attempts = batch_state.known.get(tick_id, (TickStatus.FAILURE, 0))
@@ -171,28 +244,43 @@ class EventTicks:
         if batch_state.state.is_foreign(self._project):
             return self._refused(frame, event, batch_state.state)
         result = self._evaluator.run(frame, batch_state.state, None, function, budget)
-        tick = result.tick
         if result.wait_seconds:
-            early = Outcome(Decision.DELAYED, tick.reason or "", tick_id, trigger=event.summary)
+            early = Outcome(Decision.DELAYED, result.tick.reason or "", tick_id, trigger=event.summary)
             return replace(early, wait_seconds=result.wait_seconds)
-        is_old = tick.ended_at - batch_state.read_at > STATUS_MS
-        if is_old:
-            state = self._state()
-            if not state.is_running(self._default_status):
-                return self._stopped(event, " after its evaluation, and nothing was committed")
-            if state.is_foreign(self._project):
-                return self._refused(frame, event, state)
-        return self._accepted(result, event) or _ended(self._kept(result), event)
+        return _Evaluated(event, frame, result)
 
-    def _accepted(self, result: EvaluationResult, event: SensorEvent) -> Outcome | None:
-        """Accept an event that is to wait for a batch; None if it is evaluated by itself, or not at all."""
-        if self._acceptor is None or not result.items:
-            return None
-        [known] = self._acceptor.accept(result.items)
-        decision = Decision.DUPLICATE if known else Decision.ACCEPTED
-        return Outcome(
-            decision, known or result.tick.reason or "", result.tick.tick_id, trigger=event.summary
-        )
+    def _committed(
+        self, evaluated: Sequence[_Evaluated], batch_state: EventBatchState
+    ) -> list[Outcome | Exception]:
+        """Commit results that nothing but a changed state of the sensor can keep from it."""
+        state = batch_state.state
+        if not state.is_running(self._default_status):
+            when = " after its evaluation, and nothing was committed"
+            return [self._stopped(each.event, when) for each in evaluated]
+        if state.is_foreign(self._project):
+            return [result_of(partial(self._refused, each.frame, each.event, state)) for each in evaluated]
+        results = self._accepted(evaluated)
+        others = [place for place, each in enumerate(results) if each is None]
+        kept = self._kept([evaluated[place].result for place in others])
+        for place, tick in zip(others, kept, strict=True):
+            results[place] = (
+                tick
+                if isinstance(tick, Exception)
+                else result_of(partial(_ended, tick, evaluated[place].event))
+            )
+        return [each for each in results if each is not None]
+
+    def _accepted(self, evaluated: Sequence[_Evaluated]) -> list[Outcome | Exception | None]:
+        """Accept the events that are to wait for a batch; None for each that is evaluated by itself, or not at all."""
+        results: list[Outcome | Exception | None] = [None] * len(evaluated)
+        waiting = [place for place, each in enumerate(evaluated) if each.result.items]
+        if self._acceptor is None or not waiting:
+            return results
+        # One for each event.
+        items = [item for place in waiting for item in evaluated[place].result.items]
+        for place, known in zip(waiting, self._acceptor.accept(items), strict=True):
+            results[place] = known if isinstance(known, Exception) else _waits(evaluated[place], known)
+        return results
 
     def is_running(self, batch_state: EventBatchState) -> bool:
         """Return whether the sensor was running when the state of a batch was read."""
@@ -261,18 +349,36 @@ class EventTicks:
         tick = self._evaluator.refuse(frame, error)
         return _ended(tick if self._ticks.put(tick) else None, event)
 
-    def _kept(self, result: EvaluationResult) -> Tick | None:
-        """Commit the tick and return it; None if it was committed before."""
+    def _kept(self, results: Sequence[EvaluationResult]) -> list[Tick | Exception | None]:
+        """Commit ticks and return them, or the error that each met; None for one that was committed before."""
+        kept: list[Tick | Exception | None] = [None] * len(results)
+        ready: list[int] = []
+        for place, result in enumerate(results):
+            error = result_of(partial(self._evaluator.store_payloads, result))
+            if error is None:
+                ready.append(place)
+            else:
+                kept[place] = self._unstored(result, error)
+        put = result_of(partial(self._ticks.put_many, [results[place].tick for place in ready]))
+        for number, place in enumerate(ready):
+            is_put = put if isinstance(put, Exception) else put[number]
+            if isinstance(is_put, Exception):
+                kept[place] = self._unstored(results[place], is_put)
+            elif is_put:
+                kept[place] = results[place].tick
+        return kept
+
+    def _unstored(self, result: EvaluationResult, error: Exception) -> Tick | Exception | None:
+        """Commit the failure of a tick that no store accepts; return any other error."""
+        if not is_unstorable(error):
+            return error
         tick = result.tick
-        try:
-            self._evaluator.store_payloads(result)
-            return tick if self._ticks.put(tick) else None
-        except Exception as error:
-            if not is_unstorable(error):
-                raise
-            logger.exception("The tick %s of sensor %s cannot be recorded", tick.tick_id, tick.sensor)
-            tick = unstorable(result, None, error).tick
-            return tick if self._ticks.put(tick) else None
+        logger.error("The tick %s of sensor %s cannot be recorded", tick.tick_id, tick.sensor, exc_info=error)
+        failed = unstorable(result, None, error).tick
+        is_put = result_of(partial(self._ticks.put, failed))
+        if isinstance(is_put, Exception):
+            return is_put
+        return failed if is_put else None
 
     def _state(self) -> SensorState:
         try:
@@ -313,6 +419,13 @@ def _ended(tick: Tick | None, event: SensorEvent) -> Outcome:
     if tick.error is not None:
         raise SensorEvaluationError(tick.error.message, error_type=tick.error.type, stack=tick.error.stack)
     return outcome(tick)
+
+
+def _waits(evaluated: _Evaluated, known: str) -> Outcome:
+    """Return the outcome of an event that waits for a batch; `known` is why it was accepted before, or ""."""
+    tick, event = evaluated.result.tick, evaluated.event
+    decision = Decision.DUPLICATE if known else Decision.ACCEPTED
+    return Outcome(decision, known or tick.reason or "", tick.tick_id, trigger=event.summary)
 
 
 def _duplicate(tick_id: str, event: SensorEvent) -> Outcome:

@@ -232,8 +232,11 @@ class ScheduledTickRunner:
         result = self._evaluator.run(frame, state, cursor, function, budget)
         if result.items and self._acceptor is not None:
             # Before the cursor passes them: after a crash, they are found again, and known.
-            self._acceptor.accept(result.items)
+            accepted = self._acceptor.accept(result.items)
             self._acceptor.settle()
+            for error in accepted:
+                if isinstance(error, Exception):
+                    raise error
         failures_before = lease.before.failure_streak if deaths is None else deaths
         try:
             self._evaluator.store_payloads(result)
