@@ -152,3 +152,5 @@ def test_events_of_a_batch_cost_one_request_and_one_write_each(deployment: Deplo
 
     assert [call.operation for call in meter.writes] == ["BatchExecuteStatement"]
     assert meter.written_items == 10
+    # The sensor's state, whether the ticks exist, and whether the runs do.
+    assert [call.operation for call in meter.reads] == ["GetItem", "BatchGetItem", "BatchGetItem"]

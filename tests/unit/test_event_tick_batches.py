@@ -1,6 +1,7 @@
 """The events of an invocation are committed together: each as it would be alone, in fewer requests."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from treadle.definitions.event_sensor import EventSensorContext, EventSensorDefi
 from treadle.definitions.item_batches import Batch
 from treadle.definitions.results import RunRequest, SkipReason
 from treadle.definitions.runs import from_millis
-from treadle.definitions.status import DefaultSensorStatus, InstigatorStatus, TickStatus
+from treadle.definitions.status import DagsterRunStatus, DefaultSensorStatus, InstigatorStatus, TickStatus
 from treadle.engine.invocation_batch import InvocationBatch, result_of
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.evaluation import Budget
@@ -64,7 +65,12 @@ class Evaluating:
         definition = EventSensorDefinition("watch", evaluation_fn=function, job_name=JOB, batch=batch)
         stores = {
             name: faulty(getattr(harness.stores, name), store, self.faults)
-            for name, store in (("sensors", "SensorStore"), ("ticks", "TickStore"), ("batches", "BatchStore"))
+            for name, store in (
+                ("sensors", "SensorStore"),
+                ("ticks", "TickStore"),
+                ("batches", "BatchStore"),
+                ("runs", "RunStore"),
+            )
         }
         settings = TickSettings(0, DefaultSensorStatus.RUNNING, project=project)
         self.events = harness.engine_with(**stores).sensor(definition, settings).events
@@ -97,7 +103,7 @@ class Evaluating:
     @property
     def written(self) -> list[tuple[str, int]]:
         """The calls that write, and of how many records."""
-        reads = {"get", "attempts"}
+        reads = {"get", "attempts", "key_states"}
         return [(call.method, call.size) for call in self.faults.calls if call.method not in reads]
 
     def tick(self, name: str) -> Tick | None:
@@ -123,6 +129,26 @@ def test_events_share_the_request_that_commits_them(harness: EngineHarness) -> N
         TickStatus.FAILURE,
         TickStatus.SUCCESS,
     ]
+
+
+def test_run_keys_of_all_events_are_read_by_one_request(harness: EngineHarness) -> None:
+    Evaluating(harness).evaluate("taken")
+    harness.dispatcher().dispatch(harness.tick_records()[0])
+    [run] = harness.tables.runs.values()
+    harness.tables.runs[run.run_id] = replace(run, reached={1: {DagsterRunStatus.STARTED: 1}})
+    evaluating = Evaluating(
+        harness, function=lambda context: RunRequest(context.event.id.removeprefix("again "))
+    )
+
+    results = evaluating.evaluate("a", "again taken", "b", "again a")
+
+    assert decisions(results) == [Decision.SUCCESS, Decision.SKIPPED, Decision.SUCCESS, Decision.SUCCESS]
+    assert [(call.method, call.size) for call in evaluating.faults.calls if call.method == "key_states"] == [
+        ("key_states", 1)
+    ]
+    tick = evaluating.tick("again taken")
+    assert tick is not None
+    assert tick.existing_keys == ("taken",)
 
 
 def test_events_leave_what_each_of_them_leaves_alone(harness: EngineHarness) -> None:

@@ -169,7 +169,16 @@ class Evaluator:
     def run(
         self, frame: TickContext, state: SensorState, cursor: str | None, function: Evaluate, budget: Budget
     ) -> EvaluationResult:
-        """Evaluate and plan; a failure is also returned as a result.
+        """Evaluate and plan; a failure is also returned as a result. The arguments are those of `evaluate`."""
+        return self.evaluate(frame, state, cursor, function, budget)()
+
+    def evaluate(
+        self, frame: TickContext, state: SensorState, cursor: str | None, function: Evaluate, budget: Budget
+    ) -> Callable[[], EvaluationResult]:
+        """Evaluate, and return what plans the requests.
+
+        What is known of the run keys of several evaluations is read by one request if all are evaluated before the first
+        is planned.
 
         Args:
             frame: the tick.
@@ -177,6 +186,9 @@ class Evaluator:
             cursor: the cursor; ignored for an event.
             function: the definition's evaluation, given the context.
             budget: the time limit.
+
+        Returns:
+            A function that returns the result; a failure is also one. It raises `StoreError` if the store did not answer.
         """
         started_at = self.clock.now()
         self._tick_partitions = None
@@ -216,13 +228,21 @@ class Evaluator:
             try:
                 vetted = evaluate(self.name, evaluated, budget.for_user_code)
             except SensorEvaluationError as error:
-                return self._failed(frame, error, cursor, started_at, lines)
-        try:
-            return self._planned(frame, vetted, cursor, started_at, lines)
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever the author's values do to us, the tick says so
-            return self._failed(frame, unrecorded(self.name, error), cursor, started_at, lines)
+                failed = self._failed(frame, error, cursor, started_at, lines)
+                return lambda: failed
+        ended = self._ended(frame, TickStatus.SUCCESS, started_at, lines)
+        partitions = self._requested_partitions()
+        self._planner.expect(vetted)
+
+        def planned() -> EvaluationResult:
+            try:
+                return self._planned(ended, vetted, cursor, partitions)
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever the author's values do to us, the tick says so
+                return self._failed(frame, unrecorded(self.name, error), cursor, started_at, lines)
+
+        return planned
 
     def store_payloads(self, result: EvaluationResult) -> None:
         """Store the run configs to which the requests refer, before the tick is committed.
@@ -280,22 +300,20 @@ class Evaluator:
 
     def _planned(
         self,
-        frame: TickContext,
+        ended: Tick,
         vetted: ValidatedRequests,
         cursor: str | None,
-        started_at: int,
-        log: Sequence[str],
+        partitions: "tuple[DynamicPartitionsRequestResult, ...]",
     ) -> EvaluationResult:
         plan = self._planner.plan(vetted)
-        partitions = self._requested_partitions()
         # Requests whose keys are all taken were acted on before.
         acted_on = vetted.data.acted_on if plan.runs or not vetted.data.run_requests else None
         does_something = plan.runs or acted_on or vetted.data.asset_events or partitions
-        status = TickStatus.SUCCESS if does_something else TickStatus.SKIPPED
         tick = replace(
-            self._ended(frame, status, started_at, log),
+            ended,
+            status=TickStatus.SUCCESS if does_something else TickStatus.SKIPPED,
             reason=plan.reason,
-            depth=max(frame.depth, vetted.data.depth),
+            depth=max(ended.depth, vetted.data.depth),
             acted_on=acted_on,
             requests=plan.runs,
             existing_keys=plan.existing_keys,

@@ -72,7 +72,16 @@ class EventBatchState:
 
 @dataclass(frozen=True, slots=True)
 class _Evaluated:
-    """An event that was evaluated, in its frame, and whose result is to be committed."""
+    """An event that was evaluated, in its frame, and what plans and returns the result."""
+
+    event: SensorEvent
+    frame: TickContext
+    plan: Callable[[], EvaluationResult]
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """An event whose result is to be committed."""
 
     event: SensorEvent
     frame: TickContext
@@ -199,8 +208,11 @@ class EventTicks:
 
         def commit() -> list[Outcome | Exception]:
             nonlocal batch_state
+            planned = [result_of(partial(_planned, each)) for each in held.values()]
             batch_state = self._refreshed(batch_state)
-            return self._committed(list(held.values()), batch_state)
+            ready = [each for each in planned if isinstance(each, _Planned)]
+            done = iter(self._committed(ready, batch_state))
+            return [next(done) if isinstance(each, _Planned) else each for each in planned]
 
         for place, event in enumerate(events):
             if not held:
@@ -228,7 +240,7 @@ class EventTicks:
     def _evaluated(
         self, event: SensorEvent, batch_state: EventBatchState, budget: Budget
     ) -> _Evaluated | Outcome:
-        """Evaluate an event; return the result to commit, or the outcome if there is none."""
+        """Evaluate an event; return what plans its result, or the outcome if there is none."""
         tick_id = tick_id_of(event)
         if not batch_state.state.is_running(self._default_status):
             return self._stopped(event, "")
@@ -243,16 +255,13 @@ class EventTicks:
         frame = replace(self._frame(event, batch_state, attempts + 1), depth=seen.depth)
         if batch_state.state.is_foreign(self._project):
             return self._refused(frame, event, batch_state.state)
-        result = self._evaluator.run(frame, batch_state.state, None, function, budget)
-        if result.wait_seconds:
-            early = Outcome(Decision.DELAYED, result.tick.reason or "", tick_id, trigger=event.summary)
-            return replace(early, wait_seconds=result.wait_seconds)
-        return _Evaluated(event, frame, result)
+        plan = self._evaluator.evaluate(frame, batch_state.state, None, function, budget)
+        return _Evaluated(event, frame, plan)
 
     def _committed(
-        self, evaluated: Sequence[_Evaluated], batch_state: EventBatchState
+        self, evaluated: Sequence[_Planned], batch_state: EventBatchState
     ) -> list[Outcome | Exception]:
-        """Commit results that nothing but a changed state of the sensor can keep from it."""
+        """Commit results, unless the sensor's state has changed."""
         state = batch_state.state
         if not state.is_running(self._default_status):
             when = " after its evaluation, and nothing was committed"
@@ -270,7 +279,7 @@ class EventTicks:
             )
         return [each for each in results if each is not None]
 
-    def _accepted(self, evaluated: Sequence[_Evaluated]) -> list[Outcome | Exception | None]:
+    def _accepted(self, evaluated: Sequence[_Planned]) -> list[Outcome | Exception | None]:
         """Accept the events that are to wait for a batch; None for each that is evaluated by itself, or not at all."""
         results: list[Outcome | Exception | None] = [None] * len(evaluated)
         waiting = [place for place, each in enumerate(evaluated) if each.result.items]
@@ -421,7 +430,16 @@ def _ended(tick: Tick | None, event: SensorEvent) -> Outcome:
     return outcome(tick)
 
 
-def _waits(evaluated: _Evaluated, known: str) -> Outcome:
+def _planned(evaluated: _Evaluated) -> _Planned | Outcome:
+    """Plan the requests of an event; return the outcome if it is too early to decide."""
+    result, event = evaluated.plan(), evaluated.event
+    if not result.wait_seconds:
+        return _Planned(event, evaluated.frame, result)
+    early = Outcome(Decision.DELAYED, result.tick.reason or "", result.tick.tick_id, trigger=event.summary)
+    return replace(early, wait_seconds=result.wait_seconds)
+
+
+def _waits(evaluated: _Planned, known: str) -> Outcome:
     """Return the outcome of an event that waits for a batch; `known` is why it was accepted before, or ""."""
     tick, event = evaluated.result.tick, evaluated.event
     decision = Decision.DUPLICATE if known else Decision.ACCEPTED

@@ -224,13 +224,17 @@ class Planner:
         self._check_payloads(payloads)
         return ValidatedRequests(data, tuple(planned.values()), rejected, tuple(contradicting), payloads)
 
+    def expect(self, vetted: ValidatedRequests) -> None:
+        """Note requests that will be planned: what is known of their keys is read with that of others."""
+        self.known.expect(_keyed(vetted))
+
     def plan(self, vetted: ValidatedRequests) -> Plan:
         """Return the plan for valid requests; those whose key is taken are left out.
 
         Raises:
             StoreError: if the store did not answer.
         """
-        taken = self.known.claimed({run.run_id: run for run in vetted.runs if run.run_key})
+        taken = self.known.claimed(_keyed(vetted))
         existing = tuple(run.run_key for run in vetted.runs if run.run_id in taken if run.run_key)
         runs = tuple(run for run in vetted.runs if run.run_id not in taken)
         differing = [each for run_id, each in vetted.contradicting if run_id not in taken]
@@ -437,6 +441,11 @@ class Planner:
             partition_key=request.partition_key,
             retries=self.definition.retries_per_key,
         )
+
+
+def _keyed(vetted: ValidatedRequests) -> dict[str, PlannedRun]:
+    """Return the requests that have a run key, by run id."""
+    return {run.run_id: run for run in vetted.runs if run.run_key}
 
 
 def _partition_tags(job: "JobDefinition", partition_key: str | None) -> dict[str, str]:

@@ -34,6 +34,7 @@ class RunKeyCache:
         self._runs = runs
         self._settled: set[str] = set()
         self._free: set[str] = set()
+        self._expected: dict[str, PlannedRun] = {}
         self._epoch = 0
         self._since = 0
 
@@ -50,6 +51,10 @@ class RunKeyCache:
             self._settled.clear()
             self._since = now
         self._epoch = own
+
+    def expect(self, requests: "Mapping[str, PlannedRun]") -> None:
+        """Note requests, by run id, that `claimed` will be called for; the next query reads their keys as well."""
+        self._expected.update(requests)
 
     def claimed(self, requests: Mapping[str, PlannedRun | None]) -> set[str]:
         """Return the run ids whose run cannot start again for the request.
@@ -69,11 +74,14 @@ class RunKeyCache:
         # Imported here because most ticks request nothing.
         from treadle.model.runs import KeyState
 
-        states = self._runs.key_states({id_: _digest(run) for id_, run in requests.items() if id_ in unknown})
-        self._free |= unknown - states.keys()
+        expected = {id_: run for id_, run in self._expected.items() if id_ not in self._settled}
+        self._expected.clear()
+        queried = {**expected, **{id_: requests[id_] for id_ in unknown}}
+        states = self._runs.key_states({id_: _digest(run) for id_, run in queried.items()})
+        self._free |= queried.keys() - states.keys()
         settled = (run_id for run_id, state in states.items() if state is KeyState.SETTLED)
         self._settled.update(islice(settled, max(0, MAX_KEYS - len(self._settled))))
-        return known | {run_id for run_id, state in states.items() if state is not KeyState.OPEN}
+        return known | {id_ for id_ in unknown if states.get(id_, KeyState.OPEN) is not KeyState.OPEN}
 
 
 def _digest(run: PlannedRun | None) -> str | None:
