@@ -165,7 +165,9 @@ class EngineSimulation(Simulation):
 
     def _engine_of(self, step: str) -> Assembly:
         """Return the assembly that all processes of a component use, with its cached copy of the registry."""
-        return self._engines.setdefault(step, self.engine)
+        if step not in self._engines:
+            self._engines[step] = self.engine
+        return self._engines[step]
 
     def _sync(self, engine: Assembly) -> RegistrySync:
         source: Any = self.parameters

@@ -251,26 +251,23 @@ def inject_and_kill_later(
 
 
 def inject_at_calls(
-    make: MakeSimulation,
+    timeline: Timeline[EngineSimulation],
     contract: StartContract,
     fault: Fault,
     where: Callable[[Call], bool],
     part: tuple[int, int] = (0, 1),
-    *,
-    resumes: bool = True,
 ) -> InjectionResult:
     """Inject a fault at each call of a simulation of the engine.
 
     Args:
-        make: creates a simulation.
+        timeline: the simulation without it.
         contract: the contract of its target.
         fault: the fault.
         where: selects the calls.
         part: which of how many parts of these calls; another test has the others.
-        resumes: whether the simulation can continue from a state between its steps.
     """
     return inject_at_each(
-        Timeline(make, resumes=resumes),
+        timeline,
         fault,
         violations,
         where=where,

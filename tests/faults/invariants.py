@@ -175,7 +175,11 @@ def _progress(run: Run) -> tuple[int, int]:
 
 def _ordered(simulation: EngineSimulation, first: Run, last: Run) -> Run:
     """Return the record after all reports of the execution, in order."""
-    run = replace(first, cancellations=last.cancellations)
+    run = (
+        first
+        if first.cancellations == last.cancellations
+        else replace(first, cancellations=last.cancellations)
+    )
     begun_as = executions(simulation).get(last.launch_id, [])
     # The record of a target that starts at least once describes one of the executions.
     for execution in [

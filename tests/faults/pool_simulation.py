@@ -149,8 +149,10 @@ class LossyQueue(SimulatedQueue):
         SimulatedQueue.send(self, [body for body, _ in kept], delay_seconds=[delay for _, delay in kept])
 
     def _loses(self, body: Mapping[str, object]) -> bool:
+        if body.get("treadle") not in self.loses:
+            return False
         name = json.dumps(body, sort_keys=True, default=str)
-        if body.get("treadle") not in self.loses or name in self._lost:
+        if name in self._lost:
             return False
         self._lost.add(name)
         return True
@@ -224,13 +226,24 @@ class PoolTarget(SimulatedTarget):
     ) -> None:
         sent = len(self.events.messages)
         SimulatedTarget._report(self, execution, status, key, delay, machine)
-        for message in self.events.messages[sent:]:
+        redriven = (each for each in self.intervals if each.is_redriven)
+        at = next((each.started_at for each in redriven if each.launch_id == execution.launch_id), None)
+        for message in self.events.messages[sent:] if at is not None else []:
             body = json.loads(message.body)
-            redriven = [each for each in self.intervals if each.is_redriven]
-            at = next((each.started_at for each in redriven if each.launch_id == execution.launch_id), None)
-            if at is not None:
-                body["detail"] |= {"redriveCount": 1, "redriveDate": at}
-                message.body = json.dumps(body)
+            body["detail"] |= {"redriveCount": 1, "redriveDate": at}
+            message.body = json.dumps(body)
+
+
+class _Declaration(DeclaredPools):
+    """The pools of one deployment, which do not change."""
+
+    def __init__(self, pools: Mapping[str, Pool]) -> None:
+        super().__init__(pools)
+        self.pools = pools
+
+    @cached_property
+    def entries(self) -> dict[str, PoolEntry]:
+        return super().entries
 
 
 @dataclass(slots=True)
@@ -258,7 +271,7 @@ class PoolSimulation(Simulation):
     problems: list[str] = field(default_factory=list)
     longest_idle: dict[str, int] = field(default_factory=dict)
     limits: list[tuple[int, str, int]] = field(default_factory=list)
-    pools: list[tuple[int, dict[str, Pool]]] = field(default_factory=list)
+    pools: list[tuple[int, _Declaration]] = field(default_factory=list)
     writes: list[tuple[int, Run]] = field(default_factory=list)
     granted: dict[str, int] = field(default_factory=dict)
     starts: dict[str, list[StartSlot]] = field(default_factory=dict)
@@ -276,6 +289,7 @@ class PoolSimulation(Simulation):
     _tokens: SequentialIds = field(default_factory=SequentialIds)
     _idle_since: dict[tuple[str, str], int] = field(default_factory=dict)
     _lagging: dict[str, Run] = field(default_factory=dict)
+    _writes_of: dict[str, list[int]] = field(default_factory=dict)
     _seen: int = 0
     _steps: int = 0
 
@@ -302,14 +316,14 @@ class PoolSimulation(Simulation):
 
     def _declare(self, pools: dict[str, Pool], *, closed: frozenset[str] = frozenset()) -> None:
         """Declare exactly these pools, as a deployment does."""
-        now, before = self.clock.now(), self.pools[-1][1] if self.pools else {}
+        now, declared = self.clock.now(), _Declaration(pools)
         states = {
             state.name: replace(state, closed_until=now + CLOSED_MS if state.name in closed else None)
-            for state in DeclaredPools(pools).states
+            for state in declared.states
         }
-        removed = {state.name for state in DeclaredPools(before).states} - states.keys()
-        self.stores.pools.declare(states.values(), removed)
-        self.pools.append((now, pools))
+        before = self.pools[-1][1].states if self.pools else []
+        self.stores.pools.declare(states.values(), {state.name for state in before} - states.keys())
+        self.pools.append((now, declared))
         self._note_limits()
 
     def _note_limits(self) -> None:
@@ -325,16 +339,16 @@ class PoolSimulation(Simulation):
     def of(self, job: str, tags: Mapping[str, str]) -> tuple[str, ...]:
         """Return the pools of a run as a component sees them, whose copy of the registry is as old as it may be."""
         seen = [pools for at, pools in self.pools if at <= self.clock.now() - MAX_AGE_MS]
-        return DeclaredPools(seen[-1] if seen else self.pools[0][1]).of(job, tags)
+        return (seen[-1] if seen else self.pools[0][1]).of(job, tags)
 
     def turns(self, keys: Collection[str], tags: Mapping[str, str]) -> Mapping[str, str]:
         """Return the turns of a run in its pools, as declared now."""
-        return DeclaredPools(self.pools[-1][1]).turns(keys, tags)
+        return self.pools[-1][1].turns(keys, tags)
 
-    def pools_of(self, launch_id: str, declared: DeclaredPools | None = None) -> tuple[str, ...]:
+    def pools_of(self, launch_id: str) -> tuple[str, ...]:
         """Return the pools that an attempt's run is in, as declared now."""
         run = self.stores.tables.runs[launch_id.rpartition("-")[0]]
-        return (declared or DeclaredPools(self.pools[-1][1])).of(run.job, run.tags)
+        return self.pools[-1][1].of(run.job, run.tags)
 
     def key_of(self, launch_id: str) -> str | None:
         """Return the run key of an attempt."""
@@ -342,13 +356,12 @@ class PoolSimulation(Simulation):
 
     def under_way(self, pool: str, *, redriven: bool = True) -> list[Interval]:
         """Return the executions of a pool that are under way, as the target knows them."""
-        declared = _PoolsOfNow(self.pools[-1][1])
         return [
             each
             for each in self.jobs_run.intervals
             if each.ended_at is None
             and (redriven or not each.is_redriven)
-            and pool in self.pools_of(each.launch_id, declared)
+            and pool in self.pools_of(each.launch_id)
         ]
 
     # The ports.
@@ -536,14 +549,17 @@ class PoolSimulation(Simulation):
 
     # What is written.
 
-    def wrote(self, before: Run | None, run: Run) -> None:
+    def note(self, run: Run) -> None:
+        """Note a write of a run."""
+        self._writes_of.setdefault(run.run_id, []).append(len(self.writes))
+        self.writes.append((self.clock.now(), run))
+
+    def wrote(self, before: Run | None, after: Run) -> None:
         """Check a write of a run, and let the stream deliver it."""
-        after = replace(run, revision=run.revision + (before is not None))
-        self.writes.append((self.clock.now(), after))
+        self.note(after)
         images = {"NewImage": _image(after, len(self.writes) - 1)}
         if before is not None:
-            writes = enumerate(each for _, each in self.writes)
-            known = (at for at, each in writes if each.run_id == before.run_id and each == before)
+            known = (at for at in reversed(self._writes_of[before.run_id]) if self.writes[at][1] == before)
             images["OldImage"] = _image(before, next(known))
         record = {"eventID": str(len(self.writes)), "dynamodb": {"Keys": {}, **images}}
         self.stream.append((max([self.clock.now(), *(at for at, _ in self.stream)]), record))
@@ -627,11 +643,9 @@ class PoolSimulation(Simulation):
         for pool in pools:
             if is_of_starts(pool):
                 continue
-            declared = [at for at, pools in self.pools if pool.partition("=")[0] in pools]
             # A start that was on its way when the pool came into being.
             if pool in beyond or (len(self.pools) > 1 and self.clock.now() < self.pools[-1][0] + CLOSED_MS):
                 continue
-            del declared
             others = [
                 each for each in self.under_way(pool) if not (each.is_redriven and each.started_at > since)
             ]
@@ -651,10 +665,11 @@ class PoolSimulation(Simulation):
         The time that a slot is free, and the time that each attempt holds one before its start, have bounds of their own.
         """
         idle: set[tuple[str, str]] = set()
-        for run in self.stores.tables.runs.values():
-            unused = [self._unused(pool) for pool in run.pools] if run.waiting else []
-            if run.waiting and all(unused):
-                idle |= {(run.waiting.pool, holder) for holders in unused for holder in holders}
+        waiting = [run for run in self.stores.tables.runs.values() if run.waiting]
+        unused = {pool: self._unused(pool) for pool in {pool for run in waiting for pool in run.pools}}
+        for run in waiting:
+            if run.waiting and all(unused[pool] for pool in run.pools):
+                idle |= {(run.waiting.pool, holder) for pool in run.pools for holder in unused[pool]}
         self._idle_since = {slot: self._idle_since.get(slot, self.clock.now()) for slot in idle}
         for (pool, _), since in self._idle_since.items():
             self.longest_idle[pool] = max(self.longest_idle.get(pool, 0), self.clock.now() - since)
@@ -709,14 +724,6 @@ def _image(run: Run, number: int) -> dict[str, Any]:
     return {"reached": {"S": json.dumps(run.reached)}, "at": {"N": str(number)}, **named}
 
 
-class _PoolsOfNow(DeclaredPools):
-    """The pools while nothing is declared."""
-
-    @cached_property
-    def entries(self) -> dict[str, PoolEntry]:
-        return super().entries
-
-
 class _WatchedRuns(TracedRuns):
     """A `RunStore` that reports each write to the simulation, and whose indexes lag."""
 
@@ -737,7 +744,7 @@ class _WatchedRuns(TracedRuns):
         known = self._before(run)
         current = super().replace(run, before)
         if current is None:
-            self._simulation.wrote(known, run)
+            self._simulation.wrote(known, self._simulation.stores.tables.runs[run.run_id])
         return current
 
     def claim(
@@ -745,7 +752,7 @@ class _WatchedRuns(TracedRuns):
     ) -> Run | None:
         run = super().claim(run_id, job, attempt, claim, pending_start)
         if run is not None and run.claim == claim:
-            self._simulation.writes.append((self._simulation.clock.now(), run))
+            self._simulation.note(run)
         return run
 
     def due(self, now: int, limit: int) -> list[str]:
@@ -825,7 +832,7 @@ def _of_idle_slots(simulation: PoolSimulation) -> Iterator[str]:
 def _of_overlaps(simulation: PoolSimulation) -> Iterator[str]:
     """Check who gave way to whom: nothing is lost, the last run that was requested succeeds, and no key is free again."""
     runs = simulation.stores.tables.runs
-    for name, pool in simulation.pools[-1][1].items():
+    for name, pool in simulation.pools[-1][1].pools.items():
         if pool.overlap == Overlap.QUEUE:
             continue
         found = [run for run in runs.values() if pool_of_job(run.job) == name]

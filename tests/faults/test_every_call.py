@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -15,6 +16,7 @@ from tests.faults.injection import (
     READS,
     TARGET_STEPS,
     InjectionResult,
+    Timeline,
     calls_of,
     inject_at_calls,
 )
@@ -72,6 +74,12 @@ NOT_IN_THE_SCENARIO = {
 def maker(contract: StartContract) -> Callable[[Faults], EngineSimulation]:
     """Return a function that creates simulations with a start contract."""
     return lambda faults: EngineSimulation(contract, faults=faults)
+
+
+@lru_cache(maxsize=1)
+def timeline(contract: StartContract) -> Timeline[EngineSimulation]:
+    """Return the simulation with a start contract and without faults; tests in a row share it."""
+    return Timeline(maker(contract))
 
 
 @pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
@@ -153,7 +161,7 @@ PARTS = [(fault, (part, 3)) for fault in CALL_FAULTS for part in range(3)] + [
 def test_no_fault_at_any_call_breaks_an_invariant(
     fault: Fault, part: tuple[int, int], check_result: Callable[[InjectionResult], None]
 ) -> None:
-    check_result(inject_at_calls(maker(NAMED), NAMED, fault, lambda _: True, part))
+    check_result(inject_at_calls(timeline(NAMED), NAMED, fault, lambda _: True, part))
 
 
 @pytest.mark.parametrize("fault", CALL_FAULTS)
@@ -162,4 +170,4 @@ def test_no_fault_at_another_target_breaks_its_contract(
     contract: StartContract, fault: Fault, check_result: Callable[[InjectionResult], None]
 ) -> None:
     """The calls before the target are the same for all contracts, and are not tested again."""
-    check_result(inject_at_calls(maker(contract), contract, fault, lambda call: call.step in TARGET_STEPS))
+    check_result(inject_at_calls(timeline(contract), contract, fault, lambda call: call.step in TARGET_STEPS))

@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 import pytest
 
@@ -62,6 +62,13 @@ class DistinctCalls(Faults):
 
 def timeline(scenario: PoolScenario) -> Timeline[PoolSimulation]:
     return Timeline(partial(PoolSimulation, scenario))
+
+
+@lru_cache(maxsize=1)
+def shared(name: str) -> tuple[Timeline[PoolSimulation], list[Call]]:
+    """Return a scenario without faults, and the first call of each method in each state; tests in a row share them."""
+    scenario = SCENARIOS[name]
+    return timeline(scenario), distinct_calls(distinguished(scenario))
 
 
 def distinguished(scenario: PoolScenario) -> Timeline[PoolSimulation]:
@@ -141,11 +148,11 @@ INJECTED = [(name, fault) for name in ALL_FAULTS for fault in CALL_FAULTS] + [
 def test_no_fault_at_any_call_exceeds_a_limit_or_leaves_a_slot(
     name: str, fault: Fault, check_result: Callable[[InjectionResult], None]
 ) -> None:
-    scenario, result = SCENARIOS[name], InjectionResult()
-    simulated = timeline(scenario)
+    result = InjectionResult()
+    simulated, calls = shared(name)
 
-    for call in distinct_calls(distinguished(scenario)):
-        if is_possible(scenario, fault, call):
+    for call in calls:
+        if is_possible(SCENARIOS[name], fault, call):
             result += inject(simulated, {call.number: fault}, violations)
 
     check_result(result)

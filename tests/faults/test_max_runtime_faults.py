@@ -9,6 +9,7 @@ from tests.faults.injection import (
     CALL_FAULTS,
     CONTRACTS,
     InjectionResult,
+    Timeline,
     inject_at_calls,
     inject_pairs,
 )
@@ -49,12 +50,9 @@ def test_run_ends_wherever_reconcile_dies(
     contract: str, fault: Fault, check_result: Callable[[InjectionResult], None]
 ) -> None:
     promised = CONTRACTS[contract]
+    timeline = Timeline(lambda faults: EngineSimulation(promised, HANGING, faults))
 
-    check_result(
-        inject_at_calls(
-            lambda faults: EngineSimulation(promised, HANGING, faults), promised, fault, is_at_the_end
-        )
-    )
+    check_result(inject_at_calls(timeline, promised, fault, is_at_the_end))
 
 
 @pytest.mark.parametrize("first", CALL_FAULTS)

@@ -9,6 +9,7 @@ from tests.faults.injection import (
     CALL_FAULTS,
     CONTRACTS,
     InjectionResult,
+    Timeline,
     inject_at_calls,
     inject_pairs,
 )
@@ -49,12 +50,9 @@ def test_run_is_retried_wherever_a_function_dies(
     contract: str, fault: Fault, check_result: Callable[[InjectionResult], None]
 ) -> None:
     promised = CONTRACTS[contract]
+    timeline = Timeline(lambda faults: EngineSimulation(promised, FLAKY, faults))
 
-    check_result(
-        inject_at_calls(
-            lambda faults: EngineSimulation(promised, FLAKY, faults), promised, fault, is_after_the_request
-        )
-    )
+    check_result(inject_at_calls(timeline, promised, fault, is_after_the_request))
 
 
 @pytest.mark.parametrize("first", CALL_FAULTS)

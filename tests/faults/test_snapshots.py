@@ -1,10 +1,12 @@
 """A simulation that continues from a snapshot ends as one from the beginning."""
 
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import pytest
 
+from tests.faults.batch_simulation import SCENARIOS, BatchScenario, BatchSimulation
 from tests.faults.engine_simulation import EngineSimulation
 from tests.faults.injection import CONTRACTS, Timeline
 from tests.faults.snapshots import Snapshot
@@ -39,6 +41,23 @@ def test_simulation_from_a_snapshot_ends_as_one_from_the_beginning(fault: Fault)
 
     assert len(ends) > 10
     assert ends == {number: end_of(whole.with_faults({number: fault})) for number in numbers}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+def test_simulation_of_batches_from_a_snapshot_ends_as_one_from_the_beginning(
+    scenario: BatchScenario,
+) -> None:
+    timeline = Timeline(partial(BatchSimulation, scenario))
+
+    for call in timeline.calls[5::25]:
+        plan = {call.number: Fault.ANSWER_LOST}
+        resumed, whole = timeline.with_faults(plan), BatchSimulation(scenario, Faults(plan))
+        for simulation in (resumed, whole):
+            simulation.run()
+        assert resumed.faults.calls == whole.faults.calls
+        assert resumed.manifests == whole.manifests
+        assert resumed.stores.tables.ledger == whole.stores.tables.ledger
+        assert resumed.clock.now() == whole.clock.now()
 
 
 def test_second_fault_is_injected_after_the_first_one() -> None:

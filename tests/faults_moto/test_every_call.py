@@ -59,7 +59,7 @@ def test_no_fault_at_any_call_breaks_an_invariant(
     def where(call: Call) -> bool:
         return fault in BATCH_FAULTS or (call.number + turn) % 2 == 0 or call.port == "BlobStore"
 
-    check_result(inject_at_calls(maker(tables), NAMED, fault, where, resumes=False))
+    check_result(inject_at_calls(Timeline(maker(tables), resumes=False), NAMED, fault, where))
 
 
 @pytest.mark.parametrize("fault", BY_REQUEST)

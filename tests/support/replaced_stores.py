@@ -12,8 +12,8 @@ class ReplacedStores:
     """
 
     def __init__(self, stores: Any, **replaced: Any) -> None:
+        self.__dict__.update(vars(stores) | replaced)
         self._stores = stores
-        self.__dict__.update(replaced)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stores, name)

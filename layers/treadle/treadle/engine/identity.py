@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from uuid import UUID, uuid5
 
 from treadle.definitions.canonical import canonical_json
@@ -84,6 +85,7 @@ class RunIds:
     namespace: UUID
 
     @classmethod
+    @cache
     def of(cls, namespace: str) -> "RunIds":
         """Return the ids within a namespace given as text, such as "account/region/name"."""
         return cls(uuid5(ROOT, namespace))

@@ -378,12 +378,12 @@ class RegistryCopy:
             if not kept.text:
                 continue
             try:
-                entry = parse_entry(path, kept.text, kinds)
+                entry = parse_entry(path, kept.text, kinds, kept.changed_at)
             except RegistryEntryError as error:
                 problems.setdefault(path, str(error))
                 continue
             if isinstance(entry, SensorEntry):
-                sensors[entry.name] = replace(entry, registered_at=kept.changed_at)
+                sensors[entry.name] = entry
             elif isinstance(entry, PoolEntry):
                 pools[entry.name] = entry
             else:
@@ -391,26 +391,31 @@ class RegistryCopy:
         return Registry(sensors, jobs, problems, self.listed_at, self.engine, pools)
 
 
-def parse_entry(path: str, text: str, kinds: Collection[str]) -> SensorEntry | JobEntry | PoolEntry:
+def parse_entry(
+    path: str, text: str, kinds: Collection[str], changed_at: int = 0
+) -> SensorEntry | JobEntry | PoolEntry:
     """Parse an entry, as its project's template writes it.
 
     Args:
         path: the entry's path below the engine's, such as "jobs/load".
         text: its value.
         kinds: the known target types.
+        changed_at: when it was changed, which is when a sensor was registered, in milliseconds.
 
     Raises:
         RegistryEntryError: if it is malformed, or describes neither a sensor nor a job nor a pool.
     """
-    return _parsed(path, text, frozenset(kinds))
+    return _parsed(path, text, frozenset(kinds), changed_at)
 
 
 @lru_cache(_MOST_PARSED)
-def _parsed(path: str, text: str, kinds: frozenset[str]) -> SensorEntry | JobEntry | PoolEntry:
+def _parsed(
+    path: str, text: str, kinds: frozenset[str], changed_at: int
+) -> SensorEntry | JobEntry | PoolEntry:
     """Return an entry, parsed once: RECONCILE reads all of them several times a minute, and few change."""
     folder, _, name = path.partition("/")
     if folder == SENSORS:
-        return parse_sensor(name, text)
+        return replace(parse_sensor(name, text), registered_at=changed_at)
     if folder == JOBS:
         return parse_job(name, text, kinds)
     if folder == POOLS:

@@ -115,7 +115,7 @@ class Faults:
             ProcessKilled: if the process is dead, or dies at this call.
         """
         if not self._processes:
-            return call.function()  # Called by a test, not by a component.
+            return call.make()  # Called by a test, not by a component.
         process = self._processes[-1]
         if process.is_dead:
             raise ProcessKilled
@@ -124,7 +124,7 @@ class Faults:
         self.calls.append(made)
         fault = self.plan.get(made.number) or (Fault.THROTTLED if self.throttles() else None)
         if fault is None:
-            return call.function()
+            return call.make()
         self.injected.append((made, fault))
         try:
             return self._inject(call, fault)
@@ -138,15 +138,15 @@ class Faults:
             raise call.throttled(f"{call.port}.{call.method} was throttled.")
         if fault is Fault.PAUSE:
             self.pause()
-            return call.function()
+            return call.make()
         if fault is Fault.KILL_BEFORE:
             raise ProcessKilled
         if fault in {Fault.HALF_KILLED, Fault.HALF_LOST}:
             call.half()
         else:
-            answer = call.function()
+            answer = call.make()
             if fault is Fault.REPEATED:
-                return call.function()
+                return call.make()
             del answer
         if fault in {Fault.KILL_AFTER, Fault.HALF_KILLED}:
             raise ProcessKilled
@@ -160,8 +160,9 @@ class PendingCall:
     Attributes:
         port: such as "Queue".
         method: such as "send".
-        function: makes the call.
-        half: sends the first half of its messages, or writes the first half of its records.
+        function: the method of the wrapped port.
+        args: its positional arguments.
+        kwargs: its other arguments.
         size: the number of its messages or records.
         lost: creates the error of a lost response.
         throttled: creates the error of a throttled call.
@@ -169,11 +170,22 @@ class PendingCall:
 
     port: str
     method: str
-    function: Callable[[], Any]
-    half: Callable[[], Any]
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     size: int
     lost: Callable[[str], Exception]
     throttled: Callable[[str], Exception]
+
+    def make(self) -> Any:
+        """Make the call."""
+        return self.function(*self.args, **self.kwargs)
+
+    def half(self) -> None:
+        """Send the first half of its messages, or write the first half of its records."""
+        half = self.size // 2
+        halved = {name: each[:half] if isinstance(each, list) else each for name, each in self.kwargs.items()}
+        self.function(self.args[0][:half], **halved)
 
 
 def faulty(
@@ -213,27 +225,11 @@ class _Faulty:
             return function
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            batch = args[0] if method in _BATCHES and isinstance(args[0], list) else [None]
-            half = len(batch) // 2
-            if not batch:
+            size = len(args[0]) if method in _BATCHES and isinstance(args[0], list) else 1
+            if not size:
                 return function(*args, **kwargs)  # Performs no I/O.
-
-            def do_half() -> Any:
-                halved = {
-                    name: each[:half] if isinstance(each, list) else each for name, each in kwargs.items()
-                }
-                return function(batch[:half], **halved)
-
             return self._faults.call(
-                PendingCall(
-                    self._name,
-                    method,
-                    lambda: function(*args, **kwargs),
-                    do_half,
-                    len(batch),
-                    self._lost,
-                    self._throttled,
-                )
+                PendingCall(self._name, method, function, args, kwargs, size, self._lost, self._throttled)
             )
 
         return call

@@ -335,7 +335,8 @@ class InMemoryTickStore:
             if not current or current.dispatched is not None:
                 return False
             number = current.held_requests if held is None else held
-            self._tables.ticks[sensor, tick_id] = replace(current, held=reason, held_requests=number)
+            if (current.held, current.held_requests) != (reason, number):
+                self._tables.ticks[sensor, tick_id] = replace(current, held=reason, held_requests=number)
             self._tables.pending_since[sensor, tick_id] = until
             return True
 

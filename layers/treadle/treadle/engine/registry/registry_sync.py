@@ -136,7 +136,7 @@ class RegistrySync:
 
     def _declare_pools(self, before: RegistryCopy, after: RegistryCopy) -> None:
         """Store the declared pools before the copy that has them; close those that runs in progress may join."""
-        if self._pools is None:
+        if self._pools is None or before.entries == after.entries:
             return
         old, new = before.registry(self._kinds), after.registry(self._kinds)
         known, declared = old.pool_states(), new.pool_states()
