@@ -6,16 +6,27 @@ from dataclasses import replace
 import pytest
 
 from tests.support.dispatching import change, committed, counts, dispatch, launched
-from tests.support.engine import RUN_IDS, EngineHarness, keyless, sensor_of
+from tests.support.engine import JOB, NO_LIMITS, RUN_IDS, EngineHarness, keyless, sensor_of
 from tests.support.launching import NOON, RUN_ID, queue_run
 from treadle.definitions.errors import StoreError, StoreRejectedError
+from treadle.engine.dispatch.dispatcher import Dispatcher
 from treadle.engine.reconcile.reconciler import DISPATCH_LATE_MS, UNREADABLE_MS, Reconciled, Reconciler
 from treadle.engine.record.run_state import LAUNCH_DUE_MS
 from treadle.model.runs import Run
+from treadle.ports.runs import RunStore
+from treadle.testing.grants import FixedGrants
 from treadle.testing.stores import InMemoryRunStore, InMemoryTickStore
 from treadle.testing.system import InMemoryDeadLetters
 
 NOTHING = Reconciled()
+
+
+def dispatcher_over(harness: EngineHarness, runs: RunStore) -> Dispatcher:
+    """Return a dispatcher all of whose components have this store of runs."""
+    grants = FixedGrants({"watch": frozenset({JOB})})
+    return harness.engine_with(runs=runs).dispatcher(
+        harness.launches, grants, harness.bus, limits=NO_LIMITS, chunks=harness.chunks
+    )
 
 
 def reconciler(harness: EngineHarness) -> tuple[Reconciler, InMemoryDeadLetters]:
@@ -100,9 +111,7 @@ def test_a_request_whose_run_cannot_be_read_is_refused_and_the_others_get_theirs
             harness.tables.unreadable[bad.run_id,] = "reached is no JSON"
             return super().create(run)
 
-    dispatcher = harness.dispatcher()
-    dispatcher._runs = Unreadable(harness.tables)
-    outcome = dispatcher.dispatch(tick)
+    outcome = dispatcher_over(harness, Unreadable(harness.tables)).dispatch(tick)
 
     assert outcome.count == 2
     assert launched(harness) == [RUN_IDS.keyed("watch", key) for key in ("a", "c")]
@@ -128,10 +137,7 @@ def test_a_request_whose_record_no_store_takes_is_refused_and_the_others_get_the
     harness: EngineHarness,
 ) -> None:
     tick = committed(harness, "a", "b", "c")
-    dispatcher = harness.dispatcher()
-    dispatcher._runs = Refusing(harness.tables)
-
-    dispatcher.dispatch(tick)
+    dispatcher_over(harness, Refusing(harness.tables)).dispatch(tick)
 
     assert len(launched(harness)) == 2
     refused = harness.tables.ticks["watch", tick.tick_id].refusals
@@ -143,11 +149,9 @@ def test_what_breaks_one_request_is_raised_once_the_others_are_launched(harness:
     tick = committed(harness, "a", "b", "c")
     runs = Refusing(harness.tables)
     runs.error = TypeError("what is this?")
-    dispatcher = harness.dispatcher()
-    dispatcher._runs = runs
 
     with pytest.raises(TypeError, match="what is this"):
-        dispatcher.dispatch(tick)
+        dispatcher_over(harness, runs).dispatch(tick)
 
     assert launched(harness) == [RUN_IDS.keyed("watch", key) for key in ("a", "c")]
     assert counts(harness, tick) is None
@@ -249,8 +253,5 @@ def test_a_run_that_takes_no_note_of_a_reaction_holds_up_no_request_of_the_tick(
         def replace(self, run: Run, before: Run | None = None) -> Run | None:
             raise StoreRejectedError("Item size has exceeded the maximum allowed size")
 
-    dispatcher = harness.dispatcher()
-    dispatcher._runs = Full(harness.tables)
-
-    assert dispatcher.dispatch(tick).count == 2
+    assert dispatcher_over(harness, Full(harness.tables)).dispatch(tick).count == 2
     assert launched(harness) == [RUN_IDS.keyed("watch", key) for key in ("a", "b")]
