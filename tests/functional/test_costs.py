@@ -19,7 +19,15 @@ from treadle import DagsterRunStatus, SensorEvaluationContext, SensorResult, Ski
 from treadle.adapters.dynamodb.tables import DynamoStores
 from treadle.adapters.system import RandomTokens
 from treadle.entrypoints.handler import logger, metrics
-from treadle.operate.cost import EVENT, IDLE_TICK, INVOCATION_LOG_BYTES, RUN, RUN_OF_TEN, Use
+from treadle.operate.cost import (
+    EVENT,
+    EVENT_OF_TEN,
+    IDLE_TICK,
+    INVOCATION_LOG_BYTES,
+    RUN,
+    RUN_OF_TEN,
+    Use,
+)
 
 CURSORS = ["c" * 400, "c" * 401, "c" * 1_024, "c" * 100_000]
 Idle = Callable[[], dict[str, Any]]
@@ -165,9 +173,13 @@ def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return Log(capsys)
 
 
-@pytest.mark.parametrize(("number", "use"), [(1, RUN), (10, RUN_OF_TEN)], ids=["alone", "in tens"])
+@pytest.mark.parametrize(
+    ("number", "of_event", "of_run"),
+    [(1, EVENT, RUN), (10, EVENT_OF_TEN, RUN_OF_TEN)],
+    ids=["alone", "in tens"],
+)
 def test_what_a_run_and_its_event_write_to_logs_is_what_the_cost_model_has(
-    log: Log, deployment: Deployment, number: int, use: Use
+    log: Log, deployment: Deployment, number: int, of_event: Use, of_run: Use
 ) -> None:
     objects = [object_created(f"incoming/orders{index}.csv", f"e{index}") for index in range(number)]
     event = log.of(lambda: deployment.invoke("sensors/new_objects", batch(*objects)))
@@ -188,10 +200,9 @@ def test_what_a_run_and_its_event_write_to_logs_is_what_the_cost_model_has(
     )
 
     assert [run.status for run in ended] == [DagsterRunStatus.SUCCESS] * number
-    if number == 1:
-        assert event == pytest.approx(EVENT.log_bytes, rel=0.05)
+    assert event / number == pytest.approx(of_event.log_bytes, rel=0.05)
     written = (dispatched + launched + recorded + published) / number
-    assert written == pytest.approx(use.log_bytes, rel=0.05)
+    assert written == pytest.approx(of_run.log_bytes, rel=0.05)
 
 
 def test_what_an_idle_tick_writes_to_logs_is_what_the_cost_model_has(

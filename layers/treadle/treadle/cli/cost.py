@@ -43,6 +43,7 @@ def cost(
     """
     from treadle.operate.cost import (
         EVENT,
+        EVENT_OF_TEN,
         IDLE_TICK,
         RUN,
         RUN_OF_TEN,
@@ -55,7 +56,13 @@ def cost(
 
     prices = Prices()
     month = per_month(Workload(sensors, interval, event_sensors, projects, events, runs, detailed), prices)
-    uses = {"idle ticks": IDLE_TICK, "events": EVENT, "runs": RUN, "runs in tens": RUN_OF_TEN}
+    uses = {
+        "idle ticks": IDLE_TICK,
+        "events": EVENT,
+        "events in tens": EVENT_OF_TEN,
+        "runs": RUN,
+        "runs in tens": RUN_OF_TEN,
+    }
     millions = {name: per_million(use, prices) for name, use in uses.items()}
     daemon = daemon_per_month(prices)
     if as_json:

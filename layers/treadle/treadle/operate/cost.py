@@ -90,6 +90,16 @@ MESSAGE = Use(queue_requests=3)
 EVENT = Use(write_units=2, read_units=1, invocations=1, seconds=0.05, queue_requests=3, log_bytes=1_550)
 """The evaluation of an event that a rule put on the sensor's queue."""
 
+EVENT_OF_TEN = replace(
+    EVENT,
+    invocations=EVENT.invocations / 10,
+    # The rule sends each message by itself.
+    queue_requests=1 + (EVENT.queue_requests - 1) / 10,
+    # The line of its decision, and a tenth of Lambda's lines and of those with metrics.
+    log_bytes=870,
+)
+"""The same event where each batch has ten messages; its share of the time is assumed to be the same."""
+
 RUN = Use(
     write_units=14,
     read_units=1,
