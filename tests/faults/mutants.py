@@ -2329,14 +2329,14 @@ MUTANTS = (
         "entrypoints/publisher.py",
         "        parts.pools.note_queue(key, parts.tokens.new())\n",
         "        pass\n",
-        (f"{POOL_FLOW}[lost]",),
+        (f"{POOL_FLOW}[unreported]",),
     ),
     Mutant(
         "slot that is returned without a message",
         "entrypoints/publisher.py",
         "for key in dict.fromkeys((*freed, *joined))",
         "for key in dict.fromkeys(joined)",
-        (f"{POOL_FAULTS}slot_is_granted_in_the_moment_in_which_it_is_free[ordered]",),
+        (f"{POOL_FAULTS}slot_is_granted_in_the_moment_in_which_it_is_free[several]",),
     ),
     Mutant(
         "pools of a launch not compared",

@@ -54,6 +54,7 @@ NOT_IN_THE_SCENARIO = {
     "RunStore.page": "covered by test_loop_faults.py; shown to operators",
     "SensorStore.edits": "shown to operators",
     "SensorStore.get_many": "shown to operators",
+    "TickStore.put": "of records of streams and of failures; covered by tests/unit/test_stream_sensors.py",
     "TickStore.between": "read for rehearsals",
     "TickStore.is_dispatched": "read for attempts after the first, as in test_protocol_model.py",
     "TickStore.latest": "shown to operators",
