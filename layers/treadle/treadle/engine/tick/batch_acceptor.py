@@ -38,6 +38,7 @@ class BatchAcceptor:
     clock: Clock
     full: set[str] = field(default_factory=set)
     _opened: dict[str, bool] = field(default_factory=dict)
+    _latest: int = 0
 
     def accept(self, found: Sequence[ItemFacts]) -> list[str | Exception]:
         """Accept items; return for each why it was accepted before, "" if it was not, or the error if it cannot be stored.
@@ -45,10 +46,9 @@ class BatchAcceptor:
         Raises:
             StoreError: if a store did not answer; some may have been accepted.
         """
-        items = [self._item(each) for each in found]
         reasons: list[str | Exception] = []
-        for first in range(0, len(items), AT_ONCE):
-            some = items[first : first + AT_ONCE]
+        for first in range(0, len(found), AT_ONCE):
+            some = self._items(found[first : first + AT_ONCE])
             for item, before in zip(some, self.batches.accept(self.sensor, some), strict=True):
                 if isinstance(before, Exception):
                     reasons.append(before)
@@ -83,9 +83,15 @@ class BatchAcceptor:
         self.full.clear()
         return full
 
-    def _item(self, found: ItemFacts) -> BatchItem:
-        identity, by = unicode_text(found.identity), unicode_text(found.by)
-        return BatchItem(identity, by, self.clock.now(), found.size, packed(found.value))
+    def _items(self, found: Sequence[ItemFacts]) -> list[BatchItem]:
+        """Return items of now, a millisecond apart: a batch has its items in the order of their times."""
+        now, items = self.clock.now(), []
+        for place, each in enumerate(found):
+            # Later than the one before, as far as that is not in the future, from where batches would be closed late.
+            self._latest = max(now - (len(found) - 1 - place), min(self._latest + 1, now))
+            identity, by = unicode_text(each.identity), unicode_text(each.by)
+            items.append(BatchItem(identity, by, self._latest, each.size, packed(each.value)))
+        return items
 
     def _is_sampled(self, item: BatchItem) -> bool:
         """Return whether one looks after this item; a sample, so that nothing counts the items."""
