@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.functional.conftest import ON_BOTH, Deployment, LambdaContext, batch
 from tests.support.dynamodb_meter import metered
 from treadle import EventSensorContext, JobDefinition, RunRequest, TickStatus, event_sensor
@@ -128,29 +130,19 @@ def test_preview_evaluates_an_event_and_commits_nothing(deployment: Deployment) 
     assert ticks(deployment) == []
 
 
-def test_an_event_costs_one_write(deployment: Deployment) -> None:
+@pytest.mark.parametrize(("number", "request_name"), [(1, "PutItem"), (10, "BatchExecuteStatement")])
+def test_events_of_an_invocation_cost_one_request_and_one_write_each(
+    deployment: Deployment, number: int, request_name: str
+) -> None:
     start(deployment)
     clients.forget()
 
     with metered() as meter:
         deliver(deployment, EVENT)
         meter.reset()
-        deliver(deployment, {**EVENT, "id": "another"})
+        deliver(deployment, *({**EVENT, "id": f"event {each}"} for each in range(number)))
 
-    assert [call.operation for call in meter.writes] == ["PutItem"]
-    assert meter.written_items == 1
-
-
-def test_events_of_a_batch_cost_one_request_and_one_write_each(deployment: Deployment) -> None:
-    start(deployment)
-    clients.forget()
-
-    with metered() as meter:
-        deliver(deployment, EVENT)
-        meter.reset()
-        deliver(deployment, *({**EVENT, "id": f"event {number}"} for number in range(10)))
-
-    assert [call.operation for call in meter.writes] == ["BatchExecuteStatement"]
-    assert meter.written_items == 10
+    assert [call.operation for call in meter.writes] == [request_name]
+    assert meter.written_items == number
     # The sensor's state, whether the ticks exist, and whether the runs do.
     assert [call.operation for call in meter.reads] == ["GetItem", "BatchGetItem", "BatchGetItem"]

@@ -245,6 +245,15 @@ def test_events_of_a_batch_sensor_are_accepted_by_one_call(harness: EngineHarnes
     assert evaluating.written == [("accept", 1), ("accept", 1)]
 
 
+def test_items_that_are_accepted_together_are_in_the_order_of_their_events(harness: EngineHarness) -> None:
+    Evaluating(harness, batch=Batch(within=timedelta(minutes=5))).evaluate(*"abcdefgh")
+
+    [waiting] = harness.tables.waiting.values()
+    ids = [waiting[member].identity.rpartition("/")[2] for member in sorted(waiting)]
+    assert ids == list("abcdefgh")
+    assert max(waiting).accepted_at == harness.clock.now()
+
+
 def test_item_that_is_too_large_is_not_accepted_and_the_others_are(harness: EngineHarness) -> None:
     evaluating = Evaluating(harness, batch=Batch(within=timedelta(minutes=5)))
     large = evaluating.event("large", "".join(map(chr, range(0x4E00, 0x9FFF))) * 40)

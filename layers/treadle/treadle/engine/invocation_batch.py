@@ -37,9 +37,8 @@ class InvocationBatch(Generic[T]):
         for each in inputs:
             distinct.setdefault(self._key(each), each)
         if distinct:
-            results = result_of(lambda: self._process(list(distinct.values())))
-            each_result = [results] * len(distinct) if isinstance(results, Exception) else results
-            self._results.update(zip(distinct, each_result, strict=True))
+            results = results_of(lambda: self._process(list(distinct.values())), len(distinct))
+            self._results.update(zip(distinct, results, strict=True))
 
     def result(self, of: T) -> Outcome:
         """Return the outcome of an input, or raise its error; a duplicate is processed again, after the first one."""
@@ -58,3 +57,9 @@ def result_of(work: Callable[[], R]) -> R | Exception:
         return work()
     except Exception as error:  # noqa: BLE001 - each input has its own result
         return error
+
+
+def results_of(work: Callable[[], Sequence[R | Exception]], number: int) -> Sequence[R | Exception]:
+    """Return the results of work for as many inputs; an error that it raises is the result of each of them."""
+    results = result_of(work)
+    return [results] * number if isinstance(results, Exception) else results

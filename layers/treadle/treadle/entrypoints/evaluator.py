@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from treadle.definitions.webhook_verification import HttpRequest
     from treadle.engine.batches.closer import BatchCloser
     from treadle.engine.engine_check import EngineCheck
+    from treadle.engine.invocation_batch import InvocationBatch
     from treadle.engine.tick.event_ticks import EventBatchState
     from treadle.engine.tick.webhook_receiver import WebhookReceiver, WebhookResponse
     from treadle.ports.deliveries import SecretStore
@@ -529,10 +530,8 @@ def _reported(
     return outcome, _report(parts, outcome)
 
 
-def _event_batch(
-    parts: EvaluatorParts, context: Any, lags: list[float]
-) -> "tuple[Callable[[Sequence[SensorEvent]], None], Callable[[SensorEvent], Outcome]]":
-    """Return how to evaluate events of an invocation together, and how to get and report the outcome of each.
+def _event_batch(parts: EvaluatorParts, context: Any, lags: list[float]) -> "InvocationBatch[SensorEvent]":
+    """Return what evaluates events of an invocation together.
 
     Args:
         parts: the evaluator.
@@ -552,14 +551,13 @@ def _event_batch(
             events, batch_state, lambda: Budget(remaining_seconds(context))
         )
 
-    batch = InvocationBatch(evaluate, tick_id_of)
-    return batch.begin, lambda event: _reported(parts, event, lambda: batch.result(event))[0]
+    return InvocationBatch(evaluate, tick_id_of)
 
 
 def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict[str, Any]:
     lags: list[float] = []
     hops = [0]
-    evaluate_together, evaluated = _event_batch(parts, context, lags)
+    batch = _event_batch(parts, context, lags)
 
     def parse(body: Mapping[str, Any]) -> _Message:
         message = _message(parts, body)
@@ -567,7 +565,7 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
         return message
 
     def begin(messages: Sequence[_Message]) -> None:
-        evaluate_together([each.event for each in messages if each.event is not None])
+        batch.begin(each.event for each in messages if each.event is not None)
 
     @functools.cache
     def woken() -> None:
@@ -576,7 +574,8 @@ def _evaluate_batch(parts: EvaluatorParts, event: dict[str, Any], context: Any) 
 
     def handle(message: _Message) -> None:
         if message.event is not None:
-            _send_later(parts, message.body, evaluated(message.event).wait_seconds)
+            outcome, _ = _reported(parts, message.event, functools.partial(batch.result, message.event))
+            _send_later(parts, message.body, outcome.wait_seconds)
             return
         _check_engine(parts)
         if message.body.get("treadle") == "slot":
@@ -602,9 +601,13 @@ def _consume(parts: EvaluatorParts, event: dict[str, Any], context: Any) -> dict
     from treadle.entrypoints.queue_consumer import consume
 
     lags: list[float] = []
-    evaluate_together, evaluated = _event_batch(parts, context, lags)
+    batch = _event_batch(parts, context, lags)
+
+    def handle(message: SensorEvent) -> Outcome:
+        return _reported(parts, message, functools.partial(batch.result, message))[0]
+
     parse = functools.partial(_happened, parts)
-    answer = consume(event["Records"], parse, evaluate_together, evaluated, parts.inbox)
+    answer = consume(event["Records"], parse, batch.begin, handle, parts.inbox)
     _settle(parts, Budget(remaining_seconds(context)))
     _put_event_age(parts, lags)
     return answer

@@ -24,7 +24,7 @@ from treadle.definitions.errors import (
 from treadle.definitions.max_runtime import MAX_RUNTIME_TAG, max_runtime_ms
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import tick_time, timestamp
-from treadle.engine.invocation_batch import result_of
+from treadle.engine.invocation_batch import result_of, results_of
 from treadle.engine.message_hops import MOST_HOPS
 from treadle.engine.messages import LaunchRequest
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
@@ -246,8 +246,7 @@ class Launcher:
             if run is not None and _is_unclaimed(run, each.request):
                 after = replace(run, claim=each.claim, pending_start=each.pending_start)
                 changes[each.request] = after, run
-        written = result_of(lambda: self._runs.replace_many(list(changes.values())))
-        results = [written] * len(changes) if isinstance(written, Exception) else written
+        results = results_of(lambda: self._runs.replace_many(list(changes.values())), len(changes))
         claimed: dict[LaunchRequest, Run | Exception] = {}
         for (request, (after, _)), result in zip(changes.items(), results, strict=True):
             if result is None:

@@ -12,7 +12,7 @@ from treadle.definitions.errors import (
 )
 from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.identity import parse_launch_id
-from treadle.engine.invocation_batch import result_of
+from treadle.engine.invocation_batch import result_of, results_of
 from treadle.engine.optimistic_lock import update_with_optimistic_lock
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.record.arns import arn_matches, former_of, kind_of_run
@@ -191,8 +191,7 @@ class Recorder:
                     each.error = after
             elif after != before:
                 changes.append((after, before))
-        written = result_of(partial(self._runs.replace_many, changes)) if changes else []
-        results = [written] * len(changes) if isinstance(written, Exception) else written
+        results = results_of(partial(self._runs.replace_many, changes), len(changes)) if changes else []
         for (run, before), result in zip(changes, results, strict=True):
             if result is not None:
                 for each in by_run[run.run_id]:

@@ -18,7 +18,7 @@ from treadle.definitions.results import SensorExecutionData
 from treadle.definitions.sensors import SensorEvent
 from treadle.definitions.status import DefaultSensorStatus, TickStatus
 from treadle.engine.identity import event_tick_id
-from treadle.engine.invocation_batch import result_of
+from treadle.engine.invocation_batch import result_of, results_of
 from treadle.engine.outcomes import Decision, Outcome
 from treadle.engine.tick.evaluation import (
     Budget,
@@ -50,7 +50,7 @@ and the concurrent events of one sensor would conflict on that item.
 """
 
 HOLD_MS = 250
-"""How long a result waits for the next evaluation to begin, to be committed with its result."""
+"""The held results are committed once so much time has passed since the first of their evaluations began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,9 +224,7 @@ class EventTicks:
                 held[place] = result
             is_last = place + 1 == len(events)
             if held and (is_last or self._evaluator.clock.now() - held_since >= HOLD_MS):
-                committed = result_of(commit)
-                each = [committed] * len(held) if isinstance(committed, Exception) else committed
-                results.update(zip(held, each, strict=True))
+                results.update(zip(held, results_of(commit, len(held)), strict=True))
                 held.clear()
         return [results[place] for place in range(len(events))]
 
@@ -259,36 +257,36 @@ class EventTicks:
         return _Evaluated(event, frame, plan)
 
     def _committed(
-        self, evaluated: Sequence[_Planned], batch_state: EventBatchState
+        self, planned: Sequence[_Planned], batch_state: EventBatchState
     ) -> list[Outcome | Exception]:
         """Commit results, unless the sensor's state has changed."""
         state = batch_state.state
         if not state.is_running(self._default_status):
             when = " after its evaluation, and nothing was committed"
-            return [self._stopped(each.event, when) for each in evaluated]
+            return [self._stopped(each.event, when) for each in planned]
         if state.is_foreign(self._project):
-            return [result_of(partial(self._refused, each.frame, each.event, state)) for each in evaluated]
-        results = self._accepted(evaluated)
+            return [result_of(partial(self._refused, each.frame, each.event, state)) for each in planned]
+        results = self._accepted(planned)
         others = [place for place, each in enumerate(results) if each is None]
-        kept = self._kept([evaluated[place].result for place in others])
+        kept = self._kept([planned[place].result for place in others])
         for place, tick in zip(others, kept, strict=True):
             results[place] = (
                 tick
                 if isinstance(tick, Exception)
-                else result_of(partial(_ended, tick, evaluated[place].event))
+                else result_of(partial(_ended, tick, planned[place].event))
             )
         return [each for each in results if each is not None]
 
-    def _accepted(self, evaluated: Sequence[_Planned]) -> list[Outcome | Exception | None]:
+    def _accepted(self, planned: Sequence[_Planned]) -> list[Outcome | Exception | None]:
         """Accept the events that are to wait for a batch; None for each that is evaluated by itself, or not at all."""
-        results: list[Outcome | Exception | None] = [None] * len(evaluated)
-        waiting = [place for place, each in enumerate(evaluated) if each.result.items]
+        results: list[Outcome | Exception | None] = [None] * len(planned)
+        waiting = [place for place, each in enumerate(planned) if each.result.items]
         if self._acceptor is None or not waiting:
             return results
         # One for each event.
-        items = [item for place in waiting for item in evaluated[place].result.items]
+        items = [item for place in waiting for item in planned[place].result.items]
         for place, known in zip(waiting, self._acceptor.accept(items), strict=True):
-            results[place] = known if isinstance(known, Exception) else _waits(evaluated[place], known)
+            results[place] = known if isinstance(known, Exception) else _waits(planned[place], known)
         return results
 
     def is_running(self, batch_state: EventBatchState) -> bool:
@@ -368,9 +366,10 @@ class EventTicks:
                 ready.append(place)
             else:
                 kept[place] = self._unstored(result, error)
-        put = result_of(partial(self._ticks.put_many, [results[place].tick for place in ready]))
-        for number, place in enumerate(ready):
-            is_put = put if isinstance(put, Exception) else put[number]
+        ticks = [results[place].tick for place in ready]
+        for place, is_put in zip(
+            ready, results_of(partial(self._ticks.put_many, ticks), len(ticks)), strict=True
+        ):
             if isinstance(is_put, Exception):
                 kept[place] = self._unstored(results[place], is_put)
             elif is_put:
@@ -439,9 +438,9 @@ def _planned(evaluated: _Evaluated) -> _Planned | Outcome:
     return replace(early, wait_seconds=result.wait_seconds)
 
 
-def _waits(evaluated: _Planned, known: str) -> Outcome:
+def _waits(planned: _Planned, known: str) -> Outcome:
     """Return the outcome of an event that waits for a batch; `known` is why it was accepted before, or ""."""
-    tick, event = evaluated.result.tick, evaluated.event
+    tick, event = planned.result.tick, planned.event
     decision = Decision.DUPLICATE if known else Decision.ACCEPTED
     return Outcome(decision, known or tick.reason or "", tick.tick_id, trigger=event.summary)
 
