@@ -70,6 +70,20 @@ def test_a_switch_stops_and_starts_a_sensor_and_its_edits_say_who(visit: Visit, 
     visit.sees(world.operator, within=visit.page.locator("tbody"))
 
 
+def test_a_switch_shows_the_new_status_before_the_list_is_read_again(visit: Visit) -> None:
+    visit.sees_title("Sensors")
+    switch = visit.page.get_by_role("switch", name="orders runs", exact=True)
+    expect(switch).to_have_attribute("aria-checked", "true")
+    visit.page.route("**/overview", lambda _: None)
+
+    switch.click()
+    visit.sees_status("orders is stopped.")
+    expect(switch).to_have_attribute("aria-checked", "false")
+    switch.click()
+    visit.sees_status("orders is running.")
+    expect(switch).to_have_attribute("aria-checked", "true")
+
+
 def test_several_sensors_are_stopped_at_once_after_a_question(visit: Visit, world: World) -> None:
     visit.sees_title("Sensors")
     visit.page.get_by_label("Choose orders", exact=True).check()

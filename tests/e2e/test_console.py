@@ -64,6 +64,7 @@ def test_a_sensor_is_stopped_and_started(visit: Visit, deployed: Deployed) -> No
 
     switch.click()
     visit.sees_status(f"{SENSOR} is stopped.")
+    expect(switch).to_have_attribute("aria-checked", "false")
     assert stored_status(deployed) is InstigatorStatus.STOPPED
     deployed.let_time_pass()
     assert deployed.tick().value["decision"] == "STOPPED"

@@ -60,7 +60,7 @@ function pageFor({parts: [place = 'sensors', name, below, last], query}, overvie
     return html`<${Pool} key=${`${name}=${query.value ?? ''}`} name=${name} value=${query.value} />`;
   /** @type {Record<string, () => Content>} */
   const pages = {
-    sensors: () => html`<${Overview} overview=${overview.data} query=${query} refresh=${overview.refresh} />`,
+    sensors: () => html`<${Overview} live=${overview} overview=${overview.data} query=${query} />`,
     runs: () => html`<${Runs} query=${query} />`,
     backfills: () => html`<${Backfills} query=${query} />`,
     pools: () => html`<${Pools} />`,

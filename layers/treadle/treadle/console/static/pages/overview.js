@@ -42,14 +42,21 @@ function matches(sensor, {find = '', show = ''}) {
   );
 }
 
-/** @param {{overview: Api.Overview, query: Query, refresh: () => void}} props */
-export function Overview({overview, query, refresh}) {
+/**
+ * @param {object} props
+ * @param {import('../live.js').Live<Api.Overview>} props.live
+ * @param {Api.Overview} props.overview its data
+ * @param {Query} props.query
+ */
+export function Overview({live: {refresh, replace}, overview, query}) {
   const [chosen, setChosen] = useState(/** @type {Set<string>} */ (new Set()));
   const [bulk, setBulk] = useState(/** @type {Bulk | null} */ (null));
   const {sensors} = overview;
   const shown = sensors.filter((sensor) => matches(sensor, query));
   const selected = shown.filter((sensor) => chosen.has(sensor.name)).map((sensor) => sensor.name);
   const filter = (/** @type {Query} */ change) => replaceQuery(['sensors'], {...query, ...change});
+  const changed = (/** @type {Api.Sensor} */ view) =>
+    replace({...overview, sensors: sensors.map((each) => (each.name === view.name ? {...each, ...view} : each))});
 
   return html`<${Page} title="Sensors">
     <${Summary} sensors=${sensors} />
@@ -76,7 +83,7 @@ export function Overview({overview, query, refresh}) {
       hasAny=${sensors.length > 0}
       chosen=${chosen}
       setChosen=${setChosen}
-      refresh=${refresh}
+      changed=${changed}
     />
     ${bulk && html`<${BulkDialog} ...${bulk} refresh=${refresh} onClose=${() => setBulk(null)} />`}
   <//>`;
@@ -114,9 +121,9 @@ function Summary({sensors}) {
  * @param {boolean} props.hasAny
  * @param {Set<string>} props.chosen
  * @param {(chosen: Set<string>) => void} props.setChosen
- * @param {() => void} props.refresh
+ * @param {(sensor: Api.Sensor) => void} props.changed
  */
-function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
+function SensorTable({sensors, hasAny, chosen, setChosen, changed}) {
   const all = sensors.length > 0 && sensors.every((sensor) => chosen.has(sensor.name));
   const toggle = (/** @type {string} */ name) => {
     const next = new Set(chosen);
@@ -156,7 +163,7 @@ function SensorTable({sensors, hasAny, chosen, setChosen, refresh}) {
     {
       name: 'Status',
       of: (each) => html`
-        <${Switch} sensor=${each} done=${refresh} />
+        <${Switch} sensor=${each} done=${changed} />
         ${
           each.outside_until &&
           html`<small class="faint">outside its hours until <${Time} at=${each.outside_until} /></small>`
