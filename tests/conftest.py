@@ -33,6 +33,7 @@ GARBAGE = 10_000
 END_TO_END = Path(__file__).parent / "e2e"
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return one process more than there are processors: some tests wait, for a browser, a cloud or other processes.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.project import ROOT, ToolError, run_tool
+from tools.warm_pytest import warm_pytest
 
 GOAL = 90
 """The percentage of a module's mutants that its tests must kill; equivalent ones do not count."""
@@ -111,14 +112,18 @@ def mutate(module: str, tests: list[str], folder: Path) -> Iterator[Change]:
     """
     # The other plugins would take a third of the time.
     plugins = "-p timeout -p _hypothesis_pytestplugin -p no:cacheprovider --hypothesis-seed=0"
-    command = ["env", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", sys.executable, "-m", "pytest", "-qx"]
-    command += [*plugins.split(), *tests]
+    name = ".".join(["treadle", *Path(module).with_suffix("").parts])
     began = time.monotonic()
-    if subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False).returncode:
-        msg = f"{module} cannot be checked: its tests fail without any change. Fix {' '.join(tests)}."
-        raise ToolError(msg)
-    timeout = 20 + 3 * (time.monotonic() - began)
-    texts = {"module": str(LIBRARY / module), "command": " ".join(command), "kept": KEPT}
+    with warm_pytest(folder, name, ["-qx", *plugins.split(), *tests]) as command:
+        if not command:
+            msg = f"{module} cannot be checked: its tests fail without any change. Fix {' '.join(tests)}."
+            raise ToolError(msg)
+        yield from changes_of(module, command, 20 + 3 * (time.monotonic() - began), folder)
+
+
+def changes_of(module: str, command: str, timeout: float, folder: Path) -> Iterator[Change]:
+    """Let Cosmic Ray change a module of a copy, and run a command after each change."""
+    texts = {"module": str(LIBRARY / module), "command": command, "kept": KEPT}
     config = CONFIG.format(timeout=timeout, **{key: json.dumps(text) for key, text in texts.items()})
     (folder / "mutation.toml").write_text(config)
     session = folder / f"{module.replace('/', '.')}.sqlite"
