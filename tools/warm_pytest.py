@@ -31,7 +31,7 @@ def warm_pytest(folder: Path, module: str, arguments: list[str]) -> Iterator[str
 
     Args:
         folder: where it runs.
-        module: the one that changes; it, and what imports it, is imported anew each time.
+        module: the one that changes; it, and what imports it, is imported each time.
         arguments: those of pytest.
 
     Yields:
