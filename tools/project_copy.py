@@ -15,7 +15,9 @@ PROJECT_TESTS = {"conftest.py", "sensors", "support", "template"}
 def copy_of_project(folder: Path) -> Path:
     """Copy the project's files to a folder, without tests of Treadle alone; link library and tools."""
     copy = folder / "project"
-    unwanted = shutil.ignore_patterns(".*", "__pycache__", "test_new_sensor*.py", "benchmarks", "docs")
+    unwanted = shutil.ignore_patterns(
+        ".*", "__pycache__", "test_new_sensor*.py", "benchmarks", "dist", "docs"
+    )
 
     def ignored(path: str, names: list[str]) -> set[str]:
         place = Path(path).relative_to(ROOT)

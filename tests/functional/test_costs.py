@@ -3,7 +3,7 @@
 import itertools
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import boto3
@@ -13,6 +13,7 @@ from benchmarks.idle_tick import figures, measure
 from tests.functional.conftest import Deployment, LambdaContext, batch, object_created
 from tests.functional.test_publish import change
 from tests.support.dynamodb_meter import Meter, metered
+from tests.support.hooks import hooked
 from tests.support.tables import create_tables
 from tests.template.model import read
 from treadle import DagsterRunStatus, SensorEvaluationContext, SensorResult, SkipReason, evaluator, sensor
@@ -151,58 +152,76 @@ def test_request_counts_are_within_their_bounds_and_the_cost_model_rests_on_them
 
 @dataclass
 class Log:
-    """Counts what the functions write to their logs."""
+    """Counts what the functions write to their logs, and their requests to AWS.
+
+    Attributes:
+        requests: operations of the last invocations, without those of Lambda's pollers and of the stream.
+    """
 
     capsys: pytest.CaptureFixture[str]
+    requests: list[str] = field(default_factory=list)
 
     def of(self, *invocations: Callable[[], object]) -> int:
         """Return the bytes of invocations, with the lines that Lambda adds."""
         # Made by an earlier test, perhaps, whose captured output is closed by now.
         logger().registered_handler.stream = sys.stdout  # type: ignore[attr-defined]
         self.capsys.readouterr()
+        self.requests.clear()
         for invoke in invocations:
             invoke()
         written = self.capsys.readouterr().out
         return len(written.encode()) + len(invocations) * INVOCATION_LOG_BYTES
 
+    def on_request(self, model: Any, **_: Any) -> None:
+        if model.name not in {"ReceiveMessage", "DeleteMessage", "Scan"}:
+            self.requests.append(model.name)
+
 
 @pytest.fixture
-def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Log:
+def log(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     """The functions' log at the level INFO, with the engine's name in the metrics."""
     monkeypatch.setattr(metrics(), "service", "treadle")
-    return Log(capsys)
+    made = Log(capsys)
+    with hooked(("before-call.*.*", made.on_request)):
+        yield made
 
 
 @pytest.mark.parametrize(
-    ("number", "of_event", "of_run"),
-    [(1, EVENT, RUN), (10, EVENT_OF_TEN, RUN_OF_TEN)],
+    ("number", "of_event", "of_run", "most_requests"),
+    [(1, EVENT, RUN, (7, 21)), (10, EVENT_OF_TEN, RUN_OF_TEN, (1, 5))],
     ids=["alone", "in tens"],
 )
-def test_what_a_run_and_its_event_write_to_logs_is_what_the_cost_model_has(
-    log: Log, deployment: Deployment, number: int, of_event: Use, of_run: Use
+def test_what_a_run_and_its_event_log_and_request_is_what_the_cost_model_has(
+    log: Log, deployment: Deployment, number: int, of_event: Use, of_run: Use, most_requests: tuple[int, int]
 ) -> None:
     objects = [object_created(f"incoming/orders{index}.csv", f"e{index}") for index in range(number)]
     event = log.of(lambda: deployment.invoke("sensors/new_objects", batch(*objects)))
-    dispatched = log.of(deployment.dispatch_pending)
+    of_events = len(log.requests)
+    written = log.of(deployment.dispatch_pending)
+    requests = len(log.requests)
     queued = deployment.stores.runs.list_by_sensor("new_objects", number)
-    launched = log.of(deployment.launch_queued)
+    written += log.of(deployment.launch_queued)
+    requests += len(log.requests)
     started = [deployment.stores.runs.get(run.run_id) or run for run in queued]
     ends = [deployment.changed(run, "SUCCEEDED", str((run.started_at or 0) + 1_000)) for run in started]
-    recorded = log.of(lambda: deployment.invoke("engine/record", batch(*ends)))
+    written += log.of(lambda: deployment.invoke("engine/record", batch(*ends)))
+    requests += len(log.requests)
     ended = [deployment.stores.runs.get(run.run_id) or run for run in queued]
     # As in the model: one batch of the stream has the queued and the started run.
     first = [change(run, {}) for run in queued]
     first += [change(after, before.reached) for after, before in zip(started, queued, strict=True)]
     last = [change(after, before.reached) for after, before in zip(ended, started, strict=True)]
-    published = log.of(
+    written += log.of(
         lambda: deployment.invoke("engine/publish", {"Records": first}),
         lambda: deployment.invoke("engine/publish", {"Records": last}),
     )
+    requests += len(log.requests)
 
     assert [run.status for run in ended] == [DagsterRunStatus.SUCCESS] * number
     assert event / number == pytest.approx(of_event.log_bytes, rel=0.05)
-    written = (dispatched + launched + recorded + published) / number
-    assert written == pytest.approx(of_run.log_bytes, rel=0.05)
+    assert written / number == pytest.approx(of_run.log_bytes, rel=0.05)
+    assert of_events / number <= most_requests[0]
+    assert requests / number <= most_requests[1]
 
 
 def test_what_an_idle_tick_writes_to_logs_is_what_the_cost_model_has(
