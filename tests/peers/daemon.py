@@ -6,7 +6,7 @@ sensor for which there was no event: here it is a skipped one.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -213,14 +213,19 @@ class PeerInstance(instance.TreadleInstance):
 
     def _keep_results(self, evaluator: Evaluator) -> None:
         """Keep the results of evaluations, as Treadle has no record of a single skipped tick."""
-        run = evaluator.run
+        evaluate = evaluator.evaluate
 
-        def kept(*args: Any, **options: Any) -> EvaluationResult:
-            result = run(*args, **options)
-            self._evaluated_ticks.append(result.tick)
-            return result
+        def kept(*args: Any, **options: Any) -> Callable[[], EvaluationResult]:
+            plan = evaluate(*args, **options)
 
-        evaluator.run = kept  # type: ignore[method-assign]
+            def planned() -> EvaluationResult:
+                result = plan()
+                self._evaluated_ticks.append(result.tick)
+                return result
+
+            return planned
+
+        evaluator.evaluate = kept  # type: ignore[method-assign]
 
     def _deliver_events(self) -> None:
         """Keep the events until the next evaluation."""
