@@ -114,7 +114,8 @@ def mutate(module: str, tests: list[str], folder: Path) -> Iterator[Change]:
     plugins = "-p timeout -p _hypothesis_pytestplugin -p no:cacheprovider --hypothesis-seed=0"
     name = ".".join(["treadle", *Path(module).with_suffix("").parts])
     began = time.monotonic()
-    with warm_pytest(folder, name, ["-qx", *plugins.split(), *tests]) as command:
+    # Tests marked "many" take longer than all others of a module.
+    with warm_pytest(folder, name, ["-qx", "-m", "not many", *plugins.split(), *tests]) as command:
         if not command:
             msg = f"{module} cannot be checked: its tests fail without any change. Fix {' '.join(tests)}."
             raise ToolError(msg)

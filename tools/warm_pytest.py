@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
@@ -31,7 +31,7 @@ def warm_pytest(folder: Path, module: str, arguments: list[str]) -> Iterator[str
 
     Args:
         folder: where it runs.
-        module: the one that changes; it, and what imports it, is imported anew each time.
+        module: the one that changes; it, and what imports it, is imported each time.
         arguments: those of pytest.
 
     Yields:
@@ -80,7 +80,7 @@ def serve(address: str, module: str, *arguments: str) -> None:
 
 def run(client: Connection, arguments: tuple[str, ...]) -> None:
     """Run pytest, and send its exit status, its output, and what it has imported from where."""
-    with redirect_stdout(io.StringIO()) as output:
+    with redirect_stdout(io.StringIO()) as output, redirect_stderr(output):
         # Its plugins have been imported, but for the first time.
         status = int(pytest.main([*arguments, "-Wignore::pytest.PytestAssertRewriteWarning"]))
     client.send((status, output.getvalue(), sys.path, list(sys.modules)))

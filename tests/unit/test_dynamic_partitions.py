@@ -40,6 +40,7 @@ from treadle.engine.messages import ChunkRequest
 from treadle.engine.outcomes import Decision
 from treadle.engine.tick import partitions as tick_partitions
 from treadle.engine.tick.evaluation import Budget
+from treadle.engine.tick.partitions import TickPartitions
 from treadle.integrations.s3 import s3_sensor
 from treadle.model.partitions import ChangeTime, PartitionChange
 from treadle.model.ticks import DynamicPartitionsRequestResult as Result
@@ -490,6 +491,25 @@ def test_too_many_changes_fail_the_tick(monkeypatch: pytest.MonkeyPatch, request
     assert error is not None
     assert "changed 3 dynamic partitions in one tick; the limit is 2" in error.message
     assert list(instance.get_dynamic_partitions("fruits")) == ["a", "b"]
+
+
+def test_tick_changes_at_most_25_000_keys(harness: EngineHarness) -> None:
+    partitions = TickPartitions(harness.stores.partitions)
+    partitions.request([FRUITS.build_add_request([str(number) for number in range(25_000)])], "watch")
+
+    with pytest.raises(InvalidResultError, match="changed 25001 dynamic partitions in one tick"):
+        partitions.request([FRUITS.build_delete_request(["kiwi"])], "watch")
+
+
+def test_tick_lists_the_stored_keys_after_its_own_changes(harness: EngineHarness) -> None:
+    stored = [PartitionChange("fruits", key, exists=True) for key in ("a", "b")]
+    harness.stores.partitions.apply(stored, ChangeTime(harness.clock.now(), "watch/tick"))
+    partitions = TickPartitions(harness.stores.partitions)
+
+    partitions.add_dynamic_partitions("fruits", ["c"])
+    partitions.delete_dynamic_partition("fruits", "a")
+
+    assert partitions.get_dynamic_partitions("fruits") == ["b", "c"]
 
 
 def test_operator_whose_clock_is_behind_is_refused_what_a_later_change_has_decided(

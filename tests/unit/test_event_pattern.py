@@ -40,12 +40,16 @@ def test_each_case_has_its_contrary() -> None:
         ({"detail": {"a": [{"numeric": [">"]}]}}, "gives operator 'numeric'"),
         ({"detail": {"a": [{"numeric": ["!", 1]}]}}, "gives operator 'numeric'"),
         ({"detail": {"a": [{"numeric": [">", True]}]}}, "gives operator 'numeric'"),
+        ({"detail": {"a": [{"numeric": [">", 0, "<", "9"]}]}}, "gives operator 'numeric'"),
         ({"detail": {"a": [{"cidr": "10.0.0.0"}]}}, "gives operator 'cidr'"),
         ({"detail": {"a": [{"cidr": "10.0.0.0/99"}]}}, "gives operator 'cidr'"),
         ({"detail": {"a": [{"exists": "yes"}]}}, "gives operator 'exists'"),
         ({"detail": {"a": [{"anything-but": []}]}}, "gives operator 'anything-but'"),
         ({"detail": {"a": [{"anything-but": ["x", 1]}]}}, "gives operator 'anything-but'"),
         ({"detail": {"a": [{"anything-but": {"numeric": [">", 1]}}]}}, "gives operator 'anything-but'"),
+        ({"detail": {"a": [{"anything-but": {"exists": "x"}}]}}, "gives operator 'anything-but'"),
+        ({"detail": {"a": [{"anything-but": {"prefix": []}}]}}, "gives operator 'anything-but'"),
+        ({"detail": {"a": [{"anything-but": {"prefix": ["x", 1]}}]}}, "gives operator 'anything-but'"),
         ({"$or": [{"source": ["x"]}]}, "$or must be a list of two patterns or more"),
         ({"$or": [{"source": ["x"]}, {"source": "y"}]}, "$or.source is 'y'"),
     ],
@@ -56,6 +60,12 @@ def test_what_eventbridge_would_refuse_is_refused(pattern: Any, problem: str) ->
 
     assert problem in str(caught.value)
     assert str(caught.value).startswith("The event pattern cannot be used: ")
+
+
+def test_network_may_be_given_by_one_of_its_addresses() -> None:
+    pattern = EventPattern({"detail": {"a": [{"cidr": "10.0.0.7/24"}]}})
+
+    assert pattern.matches({**EVENT, "detail": {"a": "10.0.0.9"}})
 
 
 def test_all_problems_are_reported_at_once() -> None:

@@ -64,7 +64,7 @@ def test_window_over_midnight_belongs_to_the_day_on_which_it_begins() -> None:
 )
 def test_time_that_does_not_exist_is_the_next_that_does(zone: str, day: str) -> None:
     """Clocks go from 02:00 to 03:00."""
-    from_within = Hours("02:30-04:00", zone=zone)
+    from_within = Hours("02:31-04:00", zone=zone)
     to_within = Hours("01:00-02:30", zone=zone)
     all_within = Hours("02:10-02:50", zone=zone)
     change = millis(f"{day}T03:00", zone)
@@ -180,6 +180,7 @@ def test_text_of_hours_can_be_parsed_and_is_their_identity() -> None:
     assert str(hours) == (
         "06:00-12:00 MON-FRI; 13:00-20:00 MON-FRI America/Port-au-Prince except 2026-01-01 2026-12-25"
     )
+    assert (hours.has_exceptions, OFFICE.has_exceptions) == (True, False)
     assert Hours.parse(str(hours)) == hours
     assert len({hours, Hours.parse(str(hours)), OFFICE}) == 2
     assert repr(OFFICE) == "<Hours 06:00-20:00 MON-FRI Europe/Berlin>"

@@ -209,6 +209,7 @@ def test_name_of_references_is_refused_in_other_run_configs(harness: EngineHarne
     assert rejected.reason.startswith("The run config has the name treadle_payload, which Treadle sets")
 
 
+@pytest.mark.many
 def test_more_payloads_than_a_tick_stores_in_its_time_fail_it(harness: EngineHarness) -> None:
     job = JobDefinition(JOB, max_inline_bytes=LEAST_INLINE_BYTES)
     definition = sensor(job=job, name="watch")(requesting())

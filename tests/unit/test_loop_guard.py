@@ -254,6 +254,51 @@ def test_object_costs_no_read_until_as_many_runs_were_created(sensors: Sensors) 
     assert [look for look in sensors.looks if look[0] == SENSOR] == [(SENSOR, 8)] * 2
 
 
+def test_looks_are_rarer_the_more_runs_are_read(sensors: Sensors) -> None:
+    due = []
+    for number in range(117):
+        if sensors.guard.is_due(SENSOR):
+            due.append(number)
+        assert sensors.arrive(START, key=str(number)) is FREE
+
+    assert due == [0, 15, 30, 45, 60, 75, 93, 116]
+    assert sensors.looks[-3:] == [(SENSOR, 8), (SENSOR, 96), (SENSOR, 512)]
+
+
+@pytest.mark.parametrize("names", [[SENSOR], [SENSOR, "other"]], ids=["one", "two"])
+@pytest.mark.parametrize(("links", "runs"), [(14, 15), (15, 5)])
+def test_next_look_is_sooner_once_half_of_a_loop_is_found(
+    sensors: Sensors, names: list[str], links: int, runs: int
+) -> None:
+    for number in range(links):
+        sensors.arrive(START + number * (MINUTE + LATENCY), sensor=names[number % len(names)])
+    guard, name = sensors.process(), names[links % len(names)]
+
+    guard.check(sensors.tick(START + links * (MINUTE + LATENCY), sensor=name))
+
+    assert [guard.is_due(name, number) for number in (runs - 1, runs)] == [False, True]
+
+
+def test_twenty_other_sensors_are_read_those_of_the_same_project_first() -> None:
+    names = [f"{project}-{number:02}" for project in ("bank", "shop") for number in range(15)]
+    entries = {name: SensorEntry(name, name[:4], "", "s3") for name in names}
+    sensors = Sensors(WATCHED | entries)
+
+    sensors.arrive(START)
+
+    read = [name for name, _ in sensors.looks]
+    assert read == [SENSOR, "other", *names[15:], *names[:4]]
+
+
+def test_other_sensors_are_not_read_if_an_own_run_may_have_created_the_object(sensors: Sensors) -> None:
+    sensors.arrive(START)
+    sensors.looks.clear()
+
+    sensors.arrive(START + LATENCY + MINUTE + LAG_MS, guard=sensors.process())
+
+    assert sensors.looks == [(SENSOR, 8)]
+
+
 def test_more_runs_are_read_only_while_they_may_be_a_loop(sensors: Sensors) -> None:
     sensors.loop(most=EVERY + 1)
 

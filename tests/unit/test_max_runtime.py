@@ -21,7 +21,12 @@ from treadle.definitions.status import DagsterRunStatus as Status
 from treadle.engine.launch.attempts import queue_next_attempt
 from treadle.engine.outcomes import Decision
 from treadle.engine.reconcile.reconciler import Reconciled
-from treadle.engine.record.max_runtime import CANCEL_AGAIN_MS, KEPT_CANCELLATIONS, LEAST_OFTEN_MS
+from treadle.engine.record.max_runtime import (
+    CANCEL_AGAIN_MS,
+    LEAST_OFTEN_MS,
+    cancellation_answered,
+    cancellation_requested,
+)
 from treadle.engine.record.run_state import LAUNCH_DUE_MS, OVERDUE_MS, Report, fold
 from treadle.engine.tick.evaluation import Budget
 from treadle.model.runs import Cancellation, Failure, Run
@@ -361,17 +366,28 @@ def test_redriven_execution_is_measured_from_its_own_start(harness: EngineHarnes
     assert [(each.attempt, each.retry) for each in harness.only_run().cancellations] == [(1, 0), (1, 1)]
 
 
-def test_only_the_last_cancellations_are_kept() -> None:
+def test_only_the_last_ten_cancellations_are_kept() -> None:
     run = Run(RUN_ID, JOB, "watch", "k", "tick", "{}", {MAX_RUNTIME_TAG: "1"}, NOON)
-    from treadle.engine.record.max_runtime import cancellation_requested
 
-    for attempt in range(1, KEPT_CANCELLATIONS + 3):
+    for attempt in range(1, 13):
         run = fold(run, Report(attempt, Status.STARTED, NOON))
         run = cancellation_requested(run, NOON + 1_000)
         run = fold(run, Report(attempt, Status.CANCELED, NOON + 1_000))
         assert run.status is Status.FAILURE
 
-    assert [each.attempt for each in run.cancellations] == list(range(3, KEPT_CANCELLATIONS + 3))
+    assert [each.attempt for each in run.cancellations] == list(range(3, 13))
+
+
+def test_request_is_repeated_a_minute_later_unless_the_run_has_ended() -> None:
+    """The process may end before the target's response, and the response may come after the end."""
+    run = Run(RUN_ID, JOB, "watch", "k", "tick", "{}", {MAX_RUNTIME_TAG: "1"}, NOON)
+    run = fold(run, Report(1, Status.STARTED, NOON))
+
+    requested = cancellation_requested(run, NOON + 1_000)
+    ended = fold(requested, Report(1, Status.CANCELED, NOON + 1_000))
+
+    assert requested.next_at == NOON + 61_000
+    assert cancellation_answered(ended, "", NOON + 2_000) == ended
 
 
 def test_long_refusal_is_truncated() -> None:

@@ -1,5 +1,6 @@
 """Partition mappings: a partition of one asset maps to the partitions of another as in Dagster."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +34,7 @@ BERLIN = "Europe/Berlin"
 
 HOURS, DAYS = HourlyPartitionsDefinition("2026-11-20-00:00"), DailyPartitionsDefinition("2026-11-01")
 WEEKS, LATE_DAYS = WeeklyPartitionsDefinition("2026-11-01"), DailyPartitionsDefinition("2026-11-15")
+DAYS_WITHOUT_ONE = DailyPartitionsDefinition("2026-11-01", exclusions=[datetime(2026, 11, 21)])  # noqa: DTZ001 - in UTC
 EVERY_OTHER_DAY = TimeWindowPartitionsDefinition("2026-11-01", "%Y-%m-%d", cron_schedule="0 0 */2 * *")
 HALF_DAYS = TimeWindowPartitionsDefinition("2026-11-01-00:00", "%Y-%m-%d-%H:%M", cron_schedule="0 */12 * * *")
 REGIONS, NUMBERS = StaticPartitionsDefinition(["eu", "us"]), StaticPartitionsDefinition(["1", "2"])
@@ -68,6 +70,8 @@ def mapped(
         ("2026-11-16", DAYS, LATE_DAYS, ["2026-11-16"]),
         ("2026-11-16", LATE_DAYS, DAYS, ["2026-11-16"]),
         ("2026-12-10", DAYS, DAYS, []),
+        ("2026-11-21", DAYS, DAYS_WITHOUT_ONE, []),
+        ("2026-11-22", DAYS, DAYS_WITHOUT_ONE, ["2026-11-22"]),
         ("2026-10-25-02:00+0100", BERLIN_HOURS, BERLIN_DAYS, ["2026-10-25"]),
         ("2026-11-21", DAYS, BY_REGION, ["2026-11-21|eu", "2026-11-21|us"]),
         ("2026-11-21|eu", BY_REGION, DAYS, ["2026-11-21"]),
@@ -205,13 +209,13 @@ def test_key_that_is_no_time_raises() -> None:
             MultiPartitionMapping({"week": DimensionPartitionMapping("day", AllPartitionMapping())}),
             BY_REGION,
             BY_REGION,
-            "upstream dimension name that is not in the upstream partitions def.*'week'.*day, region",
+            "has an upstream dimension name that is not in the upstream partitions def.*'week'.*day, region",
         ),
         (
             MultiPartitionMapping({name: DimensionPartitionMapping("day", AllPartitionMapping()) for name in ("day", "region")}),
             BY_REGION,
             BY_REGION,
-            "downstream dimension name that is not in the downstream partitions def, or is there twice: 'day'",
+            "has a downstream dimension name that is not in the downstream partitions def, or is there twice: 'day'",
         ),
         (
             MultiPartitionMapping({"region": DimensionPartitionMapping("day", TimeWindowPartitionMapping())}),
@@ -260,10 +264,22 @@ def test_wrong_argument_is_refused(kind: Any, arguments: list[Any], message: str
         kind(*arguments)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        TimeWindowPartitionMapping,
+        MultiToSingleDimensionPartitionMapping,
+        lambda: DimensionPartitionMapping("week", LastPartitionMapping()),
+    ],
+)
+def test_equal_mappings_have_the_same_hash(make: Callable[[], object]) -> None:
+    assert {make(), make()} == {make()}
+
+
 def test_mappings_with_the_same_arguments_are_equal_and_describe_themselves() -> None:
     days = MultiPartitionMapping({"day": DimensionPartitionMapping("week", TimeWindowPartitionMapping())})
 
-    assert TimeWindowPartitionMapping(-1) == TimeWindowPartitionMapping(start_offset=-1)
+    assert TimeWindowPartitionMapping(-1) == TimeWindowPartitionMapping(-1, 0, False)
     assert {IdentityPartitionMapping(), IdentityPartitionMapping()} == {IdentityPartitionMapping()}
     assert days.description == (
         "Upstream dimension 'day' mapped to downstream dimension 'week' using TimeWindowPartitionMapping."

@@ -74,7 +74,9 @@ MULTI = MultiPartitionsDefinition({"region": REGIONS, "day": DailyPartitionsDefi
             "2026-11-21",
             2,
         ),
+        (DailyPartitionsDefinition("2026-11-20", "2026-11-21"), NOW, "2026-11-20", "2026-11-20", 1),
         (DailyPartitionsDefinition("2026-11-20", "2026-11-20"), NOW, None, None, 0),
+        (DailyPartitionsDefinition("2026-11-20", "2026-11-21", hour_offset=6), NOW, None, None, 0),
         (
             DailyPartitionsDefinition("2026-11-20", hour_offset=3, minute_offset=30, timezone=BERLIN),
             utc("2026-11-23T02:29"),
@@ -93,10 +95,17 @@ MULTI = MultiPartitionsDefinition({"region": REGIONS, "day": DailyPartitionsDefi
         (WeeklyPartitionsDefinition("2026-11-02"), NOW, "2026-11-08", "2026-11-15", 2),
         (WeeklyPartitionsDefinition("2026-11-01", day_offset=1), NOW, "2026-11-02", "2026-11-16", 3),
         (MonthlyPartitionsDefinition("2026-01-15"), NOW, "2026-02-01", "2026-10-01", 9),
+        (
+            TimeWindowPartitionsDefinition("2026-01-15", "%Y-%m-%d", schedule_type=ScheduleType.MONTHLY),
+            NOW,
+            "2026-02-01",
+            "2026-10-01",
+            9,
+        ),
         (MonthlyPartitionsDefinition("2026-01", fmt="%Y-%m"), NOW, "2026-01", "2026-10", 10),
         (MonthlyPartitionsDefinition("2026-01-15", day_offset=31), NOW, "2026-01-31", "2026-08-31", 5),
         (MonthlyPartitionsDefinition("2026-01-15", day_offset=28), NOW, "2026-01-28", "2026-09-28", 9),
-        (HourlyPartitionsDefinition("2026-11-22-00:00"), NOW, "2026-11-22-00:00", "2026-11-22-23:00", 24),
+        (HourlyPartitionsDefinition("2026-11-20-00:00"), NOW, "2026-11-20-00:00", "2026-11-22-23:00", 72),
         (
             HourlyPartitionsDefinition("2026-11-22-00:00", minute_offset=15),
             NOW,
@@ -169,6 +178,14 @@ def test_hourly_keys_skip_the_missing_hour_and_name_the_second_one_by_its_offset
             "2026-03-07T07:00",
             "2026-03-08T07:00",
         ),
+        (
+            DailyPartitionsDefinition(
+                "2026-03-01", hour_offset=3, minute_offset=30, timezone="Europe/Athens"
+            ),
+            "2026-03-29",
+            "2026-03-29T01:00",
+            "2026-03-30T00:30",
+        ),
         # Ireland's winter time is the one with an offset of its own.
         (
             DailyPartitionsDefinition(
@@ -190,6 +207,31 @@ def test_hourly_keys_skip_the_missing_hour_and_name_the_second_one_by_its_offset
             "2026-11-01",
             "2026-11-01T06:15",
             "2026-11-08T06:15",
+        ),
+        # So do others, at other hours than most: there, a simple schedule fires in the first one.
+        (
+            DailyPartitionsDefinition("2026-10-01", timezone="America/Havana"),
+            "2026-11-01",
+            "2026-11-01T04:00",
+            "2026-11-02T05:00",
+        ),
+        (
+            DailyPartitionsDefinition("2015-10-01", hour_offset=4, timezone="Asia/Baku"),
+            "2015-10-25",
+            "2015-10-24T23:00",
+            "2015-10-26T00:00",
+        ),
+        (
+            MonthlyPartitionsDefinition("2029-01-01", day_offset=28, timezone="Atlantic/Azores"),
+            "2029-10-28",
+            "2029-10-28T00:00",
+            "2029-11-28T01:00",
+        ),
+        (
+            MonthlyPartitionsDefinition("2028-01-01", day_offset=29, timezone="Atlantic/Azores"),
+            "2028-10-29",
+            "2028-10-29T01:00",
+            "2028-11-29T01:00",
         ),
         # Days and months that are longer or shorter.
         (
@@ -254,6 +296,7 @@ def test_window_of_a_key(definition: Any, key: str, start: str, end: str) -> Non
         (DailyPartitionsDefinition("2026-11-20"), "2026-11-23", False),
         (DailyPartitionsDefinition("2026-11-20"), "2026-11-19", False),
         (DailyPartitionsDefinition("2026-11-02"), "2026-11-2", False),
+        (DailyPartitionsDefinition("2026-11-23"), "2026-11-23", False),
         (DailyPartitionsDefinition("2026-11-20"), "2026-11-31", False),
         (DailyPartitionsDefinition("2026-11-20"), "yesterday", False),
         (DailyPartitionsDefinition("2026-11-20"), "", False),
@@ -342,6 +385,15 @@ def test_listing_and_arithmetic_agree(drawn: tuple[TimeWindowPartitionsDefinitio
             assert definition.get_partition_keys_in_range(PartitionKeyRange(keys[0], keys[-1])) == keys
 
 
+def test_two_times_that_clocks_move_to_the_same_moment_bound_no_window_of_their_own() -> None:
+    definition = scheduled("0 2,3 * * *", "2026-03-01-00:00", timezone=BERLIN)
+    three = datetime(2026, 3, 29, 3, tzinfo=ZoneInfo(BERLIN))
+
+    before = definition.get_prev_partition_window(three, respect_bounds=False)
+
+    assert before == (three - timedelta(days=1), three)
+
+
 def test_no_question_about_one_key_lists_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[datetime] = []
     hours = HourlyPartitionsDefinition("1990-01-01-00:00", timezone=BERLIN)
@@ -399,6 +451,7 @@ def test_range_of_a_time_window() -> None:
 def test_range_beyond_the_definition_is_refused(start: str, end: str, message: str) -> None:
     days = DailyPartitionsDefinition("2026-11-01", "2026-11-10")
 
+    assert days.get_partition_keys_in_range(PartitionKeyRange("2026-11-08", "2026-11-09"))[-1] == "2026-11-09"
     with pytest.raises(DagsterInvalidInvocationError, match=message):
         days.get_partition_keys_in_range(PartitionKeyRange(start, end))
 
@@ -484,6 +537,9 @@ def test_cron_schedule_for_a_job(definition: Any, arguments: dict[str, int], exp
         (lambda: scheduled("0 0 0 * * *"), "it has 6 fields, not five"),
         (lambda: scheduled("60 * * * *"), "its minute '60' is not within 0 to 59"),
         (lambda: scheduled("0 24 * * *"), "its hour '24' is not within 0 to 23"),
+        (lambda: scheduled("0 0 0 * *"), "its day of the month '0' is not within 1 to 31"),
+        (lambda: scheduled("0 0 1 0 *"), "its month '0' is not within 1 to 12"),
+        (lambda: scheduled("0 0 * * 8"), "its day of the week '8' is not within 0 to 7"),
         (lambda: scheduled("0 5-2 * * *"), "its hour '5-2' is not within 0 to 23"),
         (lambda: scheduled("*/0 * * * *"), "its minute '\\*/0' is not within"),
         (lambda: scheduled("0 0 L * *"), "its day of the month 'l' is not a number or a name"),
@@ -494,6 +550,7 @@ def test_cron_schedule_for_a_job(definition: Any, arguments: dict[str, int], exp
         (lambda: scheduled("0 0 * * *", exclusions=["@daily"]), "The exclusions leave no partition"),
         (lambda: scheduled("0 0 * * *", exclusions=[7]), "exclusions must be cron schedules and datetimes"),
         (lambda: scheduled("0 0 * * *", exclusions=["x"]), "Found invalid cron schedule 'x'"),
+        (lambda: scheduled("0 0 * * *", minute_offset=1), "can't also be provided"),
         (lambda: scheduled("0 0 * * *", hour_offset=1), "can't also be provided"),
         (lambda: TimeWindowPartitionsDefinition("2026", "%Y"), "One of schedule_type and cron_schedule"),
         (lambda: DailyPartitionsDefinition("20.11.2026"), "The start '20.11.2026' is invalid"),

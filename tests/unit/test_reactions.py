@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
+
 from tests.support.counting_runs import CountingRuns
 from tests.support.dispatching import committed, dispatch
 from tests.support.engine import JOB, EngineHarness
 from treadle.bootstrap.inbox import Inbox
+from treadle.definitions.errors import StoreRejectedError
+from treadle.definitions.status import TickStatus
 from treadle.engine.dispatch.dispatcher import Dispatcher
-from treadle.engine.dispatch.reactions import ReactionNotes
+from treadle.engine.dispatch.reactions import ReactionNotes, reaction_of
 from treadle.entrypoints.dispatcher import DispatcherParts, dispatch_stream
 from treadle.model.runs import Run
 from treadle.model.ticks import Tick
@@ -81,6 +85,57 @@ def test_ticks_without_a_run_here_are_left_to_their_own_dispatch(harness: Engine
     notes = ReactionNotes(harness.runs)
     assert notes.note_many([elsewhere, plain, *ticks[2:]]) == {tick.tick_id for tick in ticks[2:]}
     assert notes.note_many([ticks[0]]) == frozenset()
+
+
+def test_reactions_of_two_ticks_are_noted_together(harness: EngineHarness) -> None:
+    _, ticks = reacting(harness)
+
+    assert ReactionNotes(harness.runs).note_many(ticks[:2]) == {tick.tick_id for tick in ticks[:2]}
+
+
+def test_last_hundred_reactions_are_kept(harness: EngineHarness) -> None:
+    _, ticks = reacting(harness)
+
+    for number in range(101):
+        ReactionNotes(harness.runs).note(replace(ticks[0], tick_id=str(number), sensor=f"sensor {number}"))
+
+    assert reactions(harness)[0] == [str(number) for number in range(1, 101)]
+
+
+def test_unreadable_run_keeps_no_tick_from_being_dispatched(harness: EngineHarness) -> None:
+    runs, ticks = reacting(harness)
+    harness.tables.unreadable[runs[0].run_id,] = "tags is a list"
+
+    ReactionNotes(harness.runs).note(ticks[0])
+
+    assert reactions(harness)[0] == []
+
+
+@pytest.mark.parametrize("change", [{"status": TickStatus.SKIPPED}, {"dispatched": 1}, {"acted_on": None}])
+def test_tick_that_is_not_to_be_dispatched_is_no_reaction(
+    harness: EngineHarness, change: dict[str, Any]
+) -> None:
+    _, ticks = reacting(harness)
+
+    assert reaction_of(ticks[0]) is not None
+    assert reaction_of(replace(ticks[0], **change)) is None
+
+
+class Rejecting(InMemoryRunStore):
+    """Writes no record, as DynamoDB none that is too large."""
+
+    def replace(self, run: Run, before: Run | None = None) -> Run | None:
+        raise StoreRejectedError(f"{run.run_id} is too large")
+
+
+def test_record_without_room_for_a_reaction_keeps_no_tick_from_being_dispatched(
+    harness: EngineHarness,
+) -> None:
+    _, ticks = reacting(harness)
+
+    ReactionNotes(Rejecting(harness.tables)).note(ticks[0])
+
+    assert reactions(harness)[0] == []
 
 
 class NeverTogether(InMemoryRunStore):

@@ -86,7 +86,7 @@ def test_delay_grows_as_in_dagster(backoff: Backoff | None, expected: list[float
 def test_delay_has_a_maximum() -> None:
     assert RetryPolicy(9, 10, Backoff.EXPONENTIAL, max_delay=100).calculate_delay(9) == 100
     assert RetryPolicy(100, 10, Backoff.EXPONENTIAL).calculate_delay(100) == LONGEST_DELAY_SECONDS
-    assert RetryPolicy(1).calculate_delay(1) == 0
+    assert RetryPolicy(1, LONGEST_DELAY_SECONDS).calculate_delay(1) == LONGEST_DELAY_SECONDS
 
 
 @pytest.mark.parametrize(("jitter", "low", "high"), [(Jitter.FULL, 0, 70), (Jitter.PLUS_MINUS, 60, 80)])
@@ -101,6 +101,17 @@ def test_jitter_varies_the_delay_within_dagsters_bounds_and_is_reproducible(
     assert high - (high - low) / 10 < max(delays) <= high
     assert delays == [policy.calculate_delay(3, seed=f"run-{number}") for number in range(500)]
     assert policy.calculate_delay(3) != policy.calculate_delay(3)
+
+
+def test_run_is_retried_once_and_at_once_by_default() -> None:
+    assert RetryPolicy().max_retries == 1
+    assert RetryPolicy().calculate_delay(1) == 0
+
+
+def test_jitter_never_makes_the_delay_negative() -> None:
+    policy = RetryPolicy(1, 100, jitter=Jitter.PLUS_MINUS, max_delay=10)
+
+    assert {policy.calculate_delay(1, seed) for seed in ("a", "b")} == {0, 10}
 
 
 @pytest.mark.parametrize(

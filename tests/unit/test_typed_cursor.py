@@ -82,9 +82,10 @@ def test_fields_that_do_not_fit_are_refused_with_their_names() -> None:
         FIRST.load('{"version": 1, "fields": {"sheet": 1}}')
 
 
-def test_value_that_is_no_plain_json_is_refused() -> None:
+@pytest.mark.parametrize("value", [object(), float("nan")])
+def test_value_that_is_no_plain_json_is_refused(value: Any) -> None:
     with pytest.raises(DagsterInvariantViolationError, match="Position must be plain JSON"):
-        FIRST.dump(Position(seen=[object()]))  # type: ignore[list-item]
+        FIRST.dump(Position(seen=[value]))
 
 
 def test_schema_that_is_no_dataclass_is_refused() -> None:

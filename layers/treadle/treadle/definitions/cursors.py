@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+from treadle.definitions.bounds import shown
 from treadle.definitions.errors import DagsterInvariantViolationError
 
 
@@ -67,7 +68,7 @@ class CursorType(Generic[C]):
         try:
             return self.schema(**fields)
         except TypeError as error:
-            msg = f"The stored cursor {text[:200]!r} does not fit {self.schema.__name__}: {error}."
+            msg = f"The stored cursor {shown(text)} does not fit {self.schema.__name__}: {error}."
             raise DagsterInvariantViolationError(msg) from error
 
     def dump(self, value: C) -> str:

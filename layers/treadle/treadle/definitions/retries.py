@@ -162,7 +162,7 @@ def _policy(max_retries: int, text: str) -> RetryPolicy:
         return RetryPolicy(max_retries, **found)
     except (ValueError, TypeError, RecursionError) as error:
         msg = (
-            f"Tag {RETRY_POLICY_TAG} is invalid: {text[:200]!r}: {error}. Use JobDefinition(retry_policy=RetryPolicy(...)), "
+            f"Tag {RETRY_POLICY_TAG} is invalid: {shown(text)}: {error}. Use JobDefinition(retry_policy=RetryPolicy(...)), "
             "which writes it."
         )
         raise DagsterInvalidDefinitionError(msg) from error

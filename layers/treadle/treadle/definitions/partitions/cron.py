@@ -7,6 +7,7 @@ exist, and in the second of the two hours.
 
 import re
 from bisect import bisect_left, bisect_right
+from calendar import monthrange
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import product
@@ -35,7 +36,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _NAMES: tuple[tuple[str, ...], ...] = ((), (), (), ("", *_MONTHS), _WEEKDAYS)
 _PART = re.compile(r"(\*|[a-z0-9]+)(?:-([a-z0-9]+))?(?:/([0-9]+))?")
-_DAYS_OF_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_LEAP_YEAR = 2000
 
 _HOURS_OF_CHANGE = range(1, 4)
 """Dagster expects clocks to change in these hours only, for the schedules that it computes itself."""
@@ -73,7 +74,7 @@ class CronSchedule:
         _, _, self._days, self._months, self._weekdays = values
         self._any_day, self._any_weekday = stars[2], stars[4]
         if self._any_weekday and not any(
-            day <= _DAYS_OF_MONTHS[m - 1] for m in self._months for day in self._days
+            day <= monthrange(_LEAP_YEAR, month)[1] for month in self._months for day in self._days
         ):
             raise _invalid(expression, "it never fires, as no such day exists")
         self.fires_daily_once = len(self._times) == 1 and stars[2] and stars[3] and stars[4]

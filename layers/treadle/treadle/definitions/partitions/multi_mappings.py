@@ -267,7 +267,7 @@ def _single_dependency(
             "definition is a TimeWindowPartitionsDefinition and the MultiPartitionsDefinition has a single time "
             "dimension."
         )
-    dimension = found[0].name
+    [(dimension, _)] = found
     if multi is upstream:
         return DimensionDependency(mapping, dimension, None)
     return DimensionDependency(mapping, None, dimension)

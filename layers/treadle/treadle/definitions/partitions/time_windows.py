@@ -60,7 +60,7 @@ def _cron_of(schedule_type: ScheduleType, minute: int, hour: int, day: int | Non
     }[schedule_type]
 
 
-@dataclass(frozen=True, init=False, repr=False)
+@dataclass(frozen=True)
 class TimeWindowPartitionsDefinition(PartitionsDefinition):
     """Partitions of the time windows between the times at which a cron schedule fires.
 
@@ -286,12 +286,8 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
             timestamp = start.timestamp()
         except (ValueError, OverflowError):
             return False
-        if self._is_excluded(start):
-            return False
-        first, last = self._bounds()
-        if first is None or last is None:
-            return False
-        if not first.start.timestamp() <= timestamp <= last.start.timestamp():
+        bounds = self._bounds()
+        if bounds is None or not bounds[0].start.timestamp() <= timestamp <= bounds[1].start.timestamp():
             return False
         return self._key(start) == partition_key
 
@@ -342,14 +338,15 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
 
     def get_num_partitions(self) -> int:
         """Return the number of partitions."""
-        first, last = self._bounds()
-        if first is None or last is None:
+        bounds = self._bounds()
+        if bounds is None:
             return 0
+        first, last = bounds
         if not self.exclusions and self._cron.fires_daily_once:
-            return max(0, (last.end.date() - first.start.date()).days)
+            return (last.end.date() - first.start.date()).days
         if not self.exclusions and self._cron.minutes_apart:
             seconds = last.end.timestamp() - first.start.timestamp()
-            return max(0, int(seconds // (60 * self._cron.minutes_apart)))
+            return int(seconds // (60 * self._cron.minutes_apart))
         return len(self.get_partition_keys_in_time_window(TimeWindow(first.start, last.end)))
 
     def time_window_for_partition_key(self, partition_key: str) -> TimeWindow:
@@ -358,6 +355,7 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
         Raises:
             ValueError: if the key is not in the format of the keys.
         """
+        # The format may leave out the hour and the minute: they are those of the next time of the schedule.
         return next(self._windows_since(self._time(partition_key).timestamp()))
 
     def start_time_for_partition_key(self, partition_key: str) -> datetime:
@@ -366,11 +364,7 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
         Raises:
             ValueError: if the key is not in the format of the keys.
         """
-        time = self._time(partition_key)
-        if not self.exclusions and self.cron_schedule in {"0 * * * *", "0 0 * * *"}:
-            return time
-        # The format may leave out the hour and the minute: they are those of the next time of the schedule.
-        return next(self._windows_since(time.timestamp())).start
+        return self.time_window_for_partition_key(partition_key).start
 
     def end_time_for_partition_key(self, partition_key: str) -> datetime:
         """Return the end of a partition's window.
@@ -419,11 +413,13 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
 
     def get_first_partition_window(self) -> TimeWindow | None:
         """Return the window of the first partition; None if there is none."""
-        return self._bounds()[0]
+        bounds = self._bounds()
+        return None if bounds is None else bounds[0]
 
     def get_last_partition_window(self) -> TimeWindow | None:
         """Return the window of the last partition; None if there is none."""
-        return self._bounds()[1]
+        bounds = self._bounds()
+        return None if bounds is None else bounds[1]
 
     def get_next_partition_window(self, end_dt: datetime, respect_bounds: bool = True) -> TimeWindow | None:
         """Return the first window that does not start before a time.
@@ -593,27 +589,28 @@ class TimeWindowPartitionsDefinition(PartitionsDefinition):
                 yield TimeWindow(start, end)
             end = start
 
-    def _bounds(self) -> tuple[TimeWindow | None, TimeWindow | None]:
-        """Return the windows of the first and the last partition at the current time."""
+    def _bounds(self) -> tuple[TimeWindow, TimeWindow] | None:
+        """Return the windows of the first and the last partition at the current time; None if there are none."""
         now = current_context().effective_dt
         timestamp = (now if now.tzinfo else now.replace(tzinfo=self._zone)).timestamp()
         known = self.__dict__.get("_known_bounds")
         if known is None or known[0] != timestamp:
             # Kept, as a tick asks for each of its requests at one time.
             first = self._first_window(timestamp)
-            known = timestamp, first, first and self._last_window(timestamp, first)
+            known = timestamp, None if first is None else (first, self._last_window(timestamp, first))
             self.__dict__["_known_bounds"] = known
-        return known[1], known[2]
+        bounds: tuple[TimeWindow, TimeWindow] | None = known[1]
+        return bounds
 
     def _first_window(self, now: float) -> TimeWindow | None:
-        if self.end_timestamp is not None and self.end_timestamp <= self.start_timestamp:
-            return None
         window = next(self._windows_since(self.start_timestamp))
         latest_end = now
         if self.end_offset > 0:
             latest_end = _nth(self._windows_since(now), self.end_offset).start.timestamp()
         elif self.end_offset < 0:
             latest_end = _nth(self._windows_until(now), -self.end_offset - 1).start.timestamp()
+        if self.end_timestamp is not None:
+            latest_end = min(latest_end, self.end_timestamp)
         return window if window.end.timestamp() <= latest_end else None
 
     def _last_window(self, now: float, first: TimeWindow) -> TimeWindow:

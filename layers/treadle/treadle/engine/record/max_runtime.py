@@ -58,9 +58,9 @@ def cancellation_requested(run: Run, now: int) -> Run:
         run: the run.
         now: the time.
     """
-    if not exceeds_max_runtime(run, now) or current_cancellation(run) is not None:
+    ends_at = runtime_ends_at(run)
+    if ends_at is None or now < ends_at or current_cancellation(run) is not None:
         return run
-    ends_at = runtime_ends_at(run) or 0
     limit = (ends_at - (run.started_at or 0)) / 1000
     cause = (
         f"The run exceeded its maximum runtime of {limit:g} seconds, which was over at {timestamp(ends_at)}."
