@@ -81,7 +81,10 @@ def test_code_of_the_shortest_and_the_longest_names_is_formatted(
 def test_layer_goes_without_the_command_line_and_the_testing_kit(tmp_path: Path) -> None:
     """What a function imports is there all the same."""
     layer = tmp_path / "python"
-    check(ROOT / "layers" / "treadle", "make", "build-TreadleLayer", f"ARTIFACTS_DIR={tmp_path}")
+    check(
+        ROOT / "layers" / "treadle",
+        *("make", "build-TreadleLayer", f"ARTIFACTS_DIR={tmp_path}", f"PYTHON={sys.executable}"),
+    )
 
     assert not {path.name for path in (layer / "treadle").iterdir()} & {"cli", "dev", "testing"}
     assert list((layer / "treadle").glob(f"__pycache__/__init__.{sys.implementation.cache_tag}.pyc"))

@@ -51,11 +51,11 @@ class Database:
 
 
 @pytest.fixture
-def database() -> Database:
+def database() -> Iterator[Database]:
     """One with two unpaid orders."""
-    made = Database()
-    made.file.executemany("INSERT INTO unpaid VALUES (?)", [(7,), (12,)])
-    return made
+    with Database() as made:
+        made.file.executemany("INSERT INTO unpaid VALUES (?)", [(7,), (12,)])
+        yield made
 
 
 @pytest.fixture

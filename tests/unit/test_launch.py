@@ -211,7 +211,7 @@ def test_claim_that_another_launch_has_taken_over_is_not_released(
     "damage",
     [
         {"run_config": "x"},
-        {"run_config": "[" * 5_000 + "]" * 5_000},
+        {"run_config": "[" * 50_000 + "]" * 50_000},
         {"run_config": '{"a": NaN}'},
         {"run_config": '{"a": "\\ud800"}'},
         {"tags": {"a": "\ud800"}},
