@@ -174,4 +174,4 @@ def test_moment_is_reported_by_the_tick_that_was_at_work(deployed: Deployed) -> 
 
     message = explanation(deployed, "--at", tick.tick_id[:24])["summary"]
 
-    assert "requested 1 runs" in message
+    assert "requested 1 run" in message

@@ -45,7 +45,7 @@ def test_request_becomes_a_queued_run_and_a_launch_message(harness: EngineHarnes
         ({"treadle": "launch", "run_id": run.run_id, "attempt": 1, "job": JOB}, 0)
     ]
     assert (outcome.decision, outcome.count) == (Decision.SUCCESS, 1)
-    assert outcome.reason == "1 runs, 0 keys taken already, 0 refused"
+    assert outcome.reason == "1 run, 0 keys taken already, 0 refused"
     assert counts(harness, tick) == DispatchCounts(started=1)
 
 

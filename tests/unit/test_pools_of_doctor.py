@@ -66,7 +66,7 @@ def test_pool_with_waiting_runs_is_in_order() -> None:
 
     assert (found.severity, found.subject) == (Severity.OK, "pools")
     assert found.message == (
-        "1 are declared, 1 runs wait, and no slot is in doubt. Operators' limits apply to warehouse."
+        "Declared pools: 1; waiting runs: 1; no slot is in doubt. Operators' limits apply to warehouse."
     )
 
 
@@ -76,7 +76,7 @@ def test_slot_in_doubt_is_a_problem_that_names_the_commands() -> None:
     assert (found.severity, found.subject) == (Severity.PROBLEM, "pool warehouse")
     assert found.message == (
         "Slots in doubt: 1 of the 1 that are held, by attempts that may or may not have ended. "
-        f"1 runs wait, the oldest since {timestamp(NOW)}."
+        f"Waiting runs: 1, the oldest since {timestamp(NOW)}."
     )
     assert "treadle pool show warehouse names the runs" in found.advice
     assert found.advice.endswith("treadle pool free RUN_ID")
@@ -91,7 +91,7 @@ def test_run_that_cannot_be_canceled_is_a_problem() -> None:
     assert (found.severity, found.subject) == (Severity.PROBLEM, "pool warehouse")
     assert found.message == (
         "To be canceled: 1 of the runs in progress, whose targets refuse that. "
-        f"1 runs wait, the oldest since {timestamp(NOW)}."
+        f"Waiting runs: 1, the oldest since {timestamp(NOW)}."
     )
     accepted = replace(holder, cancellations=(replace(refused, refused=""),))
     assert examined(PoolState(POOL, 1), accepted)[0].severity is Severity.OK
@@ -104,7 +104,7 @@ def test_pool_that_was_not_opened_is_a_problem() -> None:
     [found] = examined(replace(closed, closed_until=NOW - LATE_MS - 1))
 
     assert found.severity is Severity.PROBLEM
-    assert "RECONCILE has not opened it. 0 runs wait." in found.message
+    assert "RECONCILE has not opened it. Waiting runs: 0." in found.message
 
 
 def test_limit_of_zero_is_a_warning_while_runs_wait() -> None:
@@ -116,7 +116,8 @@ def test_limit_of_zero_is_a_warning_while_runs_wait() -> None:
 
     assert found.severity is Severity.WARNING
     assert (
-        f"Its limit is 0, as ada set it at {timestamp(NOW)}, so nothing starts. 1 runs wait" in found.message
+        f"Its limit is 0, as ada set it at {timestamp(NOW)}, so nothing starts. Waiting runs: 1"
+        in found.message
     )
     assert found.advice == (
         "treadle pool set-limit warehouse N, or treadle pool reset-limit warehouse for the declared limit, 3"

@@ -635,13 +635,12 @@ def test_moment_of_a_tick_is_reported_with_what_came_of_it(s3_engine: S3Engine) 
     explanation = s3_engine.why(at=s3_engine.harness.clock.now() + 1_000)
 
     assert (
-        explanation.summary
-        == f"Tick {tick.tick_id} requested 1 runs: 1 runs, 0 keys taken already, 0 refused."
+        explanation.summary == f"Tick {tick.tick_id} requested 1 run: 1 run, 0 keys taken already, 0 refused."
     )
 
 
 @pytest.mark.parametrize(
-    ("seconds_later", "expected"), [(0, "requested 1 runs"), (59, "requested 1 runs"), (60, "were skipped")]
+    ("seconds_later", "expected"), [(0, "requested 1 run"), (59, "requested 1 run"), (60, "were skipped")]
 )
 def test_moment_of_an_event_tick_between_skipped_sweeps_is_reported_by_the_event_tick(
     s3_engine: S3Engine, seconds_later: int, expected: str

@@ -36,7 +36,7 @@ from treadle.cli.sensors import sensor
 from treadle.cli.target_kinds import ADDRESS, KINDS, STEP_FUNCTIONS
 from treadle.cli.ticks import tick
 from treadle.cli.why import why
-from treadle.definitions.bounds import shown
+from treadle.definitions.bounds import counted, shown
 from treadle.model.pools import MAX_LIMIT, Overlap
 
 
@@ -403,8 +403,8 @@ def new_pool(
     wanted = NewPool(name, limit, all_jobs, tag, value, per_value, starts_per_minute, turns_by)
     with scaffold_errors():
         write_pool(root.resolve() if root else find_root(Path.cwd()), wanted)
-    slots = "" if limit is None else f"{limit} slots"
-    starts = "" if starts_per_minute is None else f"{starts_per_minute} starts per minute"
+    slots = "" if limit is None else counted(limit, "slot")
+    starts = "" if starts_per_minute is None else f"{counted(starts_per_minute, 'start')} per minute"
     click.echo(
         f"Pool {name} has {' and '.join(filter(None, (slots, starts)))}. Deploy it: sam build && sam deploy"
     )

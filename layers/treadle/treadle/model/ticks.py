@@ -16,6 +16,7 @@ from treadle.definitions.bounds import (
     MAX_REJECTION,
     MAX_RUN_KEY,
     MAX_STACK,
+    counted,
     fit,
     fit_end,
     fit_some,
@@ -163,7 +164,7 @@ class DispatchCounts:
 
     def __str__(self) -> str:
         """Return a one-line summary."""
-        return f"{self.started} runs, {self.existing} keys taken already, {self.refused} refused"
+        return f"{counted(self.started, 'run')}, {counted(self.existing, 'key')} taken already, {self.refused} refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -354,7 +354,7 @@ def describe_tick(tick: Tick) -> str:
         return f"{what} failed: {closed(error_summary(tick.error.type, tick.error.message))}"
     if tick.status is TickStatus.SKIPPED:
         return f"{what} requested no runs: {closed(tick.reason or 'the function gave no reason')}"
-    requested = f"{what} requested {len(tick.requests)} runs"
+    requested = f"{what} requested {counted(len(tick.requests), 'run')}"
     if tick.held is not None:
         return f"{requested}, which wait: {closed(tick.held)}"
     if tick.dispatched is None:

@@ -436,7 +436,7 @@ def of_pool(pool: PoolView, before: int) -> Iterator[Finding]:
     if pool.in_doubt:
         says = (
             f"Slots in doubt: {pool.in_doubt} of the {pool.held} that are held, by attempts that may or may not have ended. "
-            f"{pool.waiting} runs wait{since}."
+            f"Waiting runs: {pool.waiting}{since}."
         )
         value = f" --value {pool.value}" if pool.value is not None else ""
         advice = (
@@ -447,12 +447,12 @@ def of_pool(pool: PoolView, before: int) -> Iterator[Finding]:
     if pool.not_canceled:
         says = (
             f"To be canceled: {pool.not_canceled} of the runs in progress, whose targets refuse that. "
-            f"{pool.waiting} runs wait{since}."
+            f"Waiting runs: {pool.waiting}{since}."
         )
         advice = f"treadle pool show {name} names the runs, and treadle run show RUN_ID says why."
         yield Finding(POOLS, subject, Severity.PROBLEM, says, advice)
     if pool.closed_until is not None and pool.closed_until < before:
-        says = f"It was to open at {timestamp(pool.closed_until)}, and RECONCILE has not opened it. {pool.waiting} runs wait{since}."
+        says = f"It was to open at {timestamp(pool.closed_until)}, and RECONCILE has not opened it. Waiting runs: {pool.waiting}{since}."
         yield Finding(POOLS, subject, Severity.PROBLEM, says, "Check RECONCILE's schedule and log.")
     if pool.is_paused and pool.waiting:
         by = (
@@ -460,7 +460,7 @@ def of_pool(pool: PoolView, before: int) -> Iterator[Finding]:
             if pool.is_limit_set
             else ""
         )
-        says = f"Its limit is 0{by}, so nothing starts. {pool.waiting} runs wait{since}."
+        says = f"Its limit is 0{by}, so nothing starts. Waiting runs: {pool.waiting}{since}."
         advice = f"treadle pool set-limit {name} N"
         if pool.is_limit_set:
             advice += f", or treadle pool reset-limit {name} for the declared limit, {pool.declared_limit}"
@@ -473,7 +473,7 @@ def of_pools(pools: Collection[PoolView]) -> Finding:
     changed = sorted(each.name for each in declared if each.is_limit_set)
     operator = f" Operators' limits apply to {', '.join(changed)}." if changed else ""
     waiting = sum(each.waiting for each in pools)
-    says = f"{len(declared)} are declared, {waiting} runs wait, and no slot is in doubt.{operator}"
+    says = f"Declared pools: {len(declared)}; waiting runs: {waiting}; no slot is in doubt.{operator}"
     return Finding(POOLS, POOLS, Severity.OK, says)
 
 
