@@ -47,7 +47,7 @@ def test_tick_run_and_logs_show_why_a_job_ran(deployed: Deployed) -> None:
     evaluated = deployed.log_line("new_objects", step="tick", tick_id=tick.tick_id)
     assert evaluated["trigger"] == tick.trigger
     dispatched = deployed.log_line("dispatch", step="dispatch", tick_id=tick.tick_id)
-    assert dispatched["message"].startswith("1 runs")
+    assert dispatched["message"].startswith("1 run, ")
     launched = deployed.log_line("launch", step="launch", run_id=run.run_id)
     assert run.external_id in launched["message"]
     recorded = deployed.log_line("record", execution=run.external_id, message="The run is at SUCCESS.")

@@ -38,6 +38,7 @@ from treadle.dev.messages import Load
 from treadle.dev.queue import LocalQueue
 from treadle.dev.worker import _described, _Local
 from treadle.engine.assembly import Assembly
+from treadle.engine.tick import event_ticks
 from treadle.entrypoints.evaluator import Infrastructure, SensorHandler, evaluator
 from treadle.model.runs import Run
 from treadle.model.targets import Execution, JobSettings
@@ -350,6 +351,8 @@ def deployment(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Deployment]:
     made = on_dev if getattr(request, "param", "") == "dev" else on_moto
+    # However slow this machine is, the results of an invocation are committed together.
+    monkeypatch.setattr(event_ticks, "HOLD_MS", 3_600_000)
     with made(monkeypatch, tmp_path) as found:
         yield found
 

@@ -359,7 +359,7 @@ def test_ticks_are_listed_by_status_and_time_and_shown_in_full(stack: Deployment
     assert len(output_of("tick", "list", SENSOR, "--since", "2026-11-22T18:00:05")) == 1
     assert len(output_of("tick", "list", SENSOR, "--at", "2026-11-22T18:00:04Z")) == 0
     assert len(output_of("tick", "list", SENSOR, "--at", "2026-11-22T18:00:05Z")) == 1
-    for message in (tick.requests[0].run_id, "process_file", "QUEUED", "INFO Object s3://", "1 runs"):
+    for message in (tick.requests[0].run_id, "process_file", "QUEUED", "INFO Object s3://", "1 run, 0 keys"):
         assert message in shown.stdout
     assert output_of("tick", "show", SENSOR, tick.tick_id)["runs"][0]["status"] == "QUEUED"
 
