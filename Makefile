@@ -115,7 +115,7 @@ endef
 
 .PHONY: requirements
 requirements: ## Resolve requirements/*.in again and pin the result (Python 3.11)
-	@$(PYTHON3) tools/pin.py
+	@$(PYTHON3) -m tools.pin
 
 ##@ A local cloud
 
