@@ -1,6 +1,7 @@
 """`treadle backfill`: which partitions a command means, and what it prints."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -157,6 +158,30 @@ def test_keys_of_a_job_without_partitions_in_code_are_passed_unchecked(
 
     assert call("backfill", "start", JOB, "--partition", "z").exit_code == 0
     assert started(stack) == [["z"]]
+
+
+@pytest.mark.parametrize("name", [".aws-sam", "node_modules"])
+def test_folders_of_builds_and_packages_are_not_looked_at(
+    project: Path, stack: MemoryStack, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A build that deletes its folders meanwhile must not fail the command."""
+    (project / name / "build").mkdir(parents=True)
+    (project / name / "build" / "app.py").write_text(CODE)
+    listed: list[str] = []
+    listing = os.scandir
+
+    def scandir(path: Any = ".") -> Any:
+        listed.append(str(path))
+        return listing(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        result = call("backfill", "start", JOB, "--all")
+
+    assert result.exit_code == 0
+    assert str(project) in listed
+    assert [path for path in listed if name in path] == []
+    assert len(started(stack)) == 1
 
 
 def _second_file(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,10 +55,10 @@ def _root() -> Path | None:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for path in sorted(root.rglob("*.py")):
-        parts = path.relative_to(root).parts
-        if not any(part in _SKIPPED or part.startswith(".") for part in parts):
-            yield path
+    for folder, folders, files in os.walk(root):
+        # The others are not even listed: they may have thousands of files, and a build may delete some meanwhile.
+        folders[:] = sorted(each for each in folders if each not in _SKIPPED and not each.startswith("."))
+        yield from (Path(folder, each) for each in sorted(files) if each.endswith(".py") and each[0] != ".")
 
 
 def _defines(path: Path, job: str) -> bool:
